@@ -1,1 +1,16 @@
-//! placeholder
+//! The vocabulary of gdo: everything that crates speak about with each other.
+//!
+//! Ids, keys and signatures, canonical JSON, the roster, the policy with its lanes, proposals,
+//! blocks, verdicts, votes, checkpoints, dapp manifests, and the messages of hooks and control.
+//!
+//! **Invariants**: no IO, no clock, no async, no git library. Values are well formed once they
+//! exist; parsing and verifying are the only ways in. Nothing iterates over a hash map.
+
+pub mod canonical;
+pub mod delta;
+pub mod error;
+pub mod id;
+pub mod key;
+pub mod path;
+pub mod policy;
+pub mod roster;
