@@ -6,11 +6,18 @@
 //! **Invariants**: no IO, no clock, no async, no git library. Values are well formed once they
 //! exist; parsing and verifying are the only ways in. Nothing iterates over a hash map.
 
+pub mod block;
 pub mod canonical;
+pub mod commit;
+pub mod context;
+pub mod dapp;
 pub mod delta;
 pub mod error;
+pub mod hook;
 pub mod id;
 pub mod key;
 pub mod path;
 pub mod policy;
+pub mod proposal;
 pub mod roster;
+pub mod verdict;
