@@ -1,0 +1,148 @@
+//! Carries out runs: directories, container, limits, outcome.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::libc;
+use nix::unistd::geteuid;
+
+use super::Setup;
+use super::container::{Created, Stopwatch};
+use super::drain::{Bounds, Killed};
+use super::view::View;
+use crate::outcome::{Outcome, Resources, Stages};
+use crate::request::RunRequest;
+use crate::spec::{Placement, spec};
+
+/// User and group ids outside of the containers of the first helper, when root runs them: a range
+/// that no distribution gives to people, services or other containers.
+const HOST_ID_BASE: u32 = 1_900_000_000;
+
+/// One helper's state between runs.
+pub(super) struct Worker {
+    view: View,
+    host_id: u32,
+    runs: u64,
+    missing: Vec<String>,
+}
+
+impl Worker {
+    /// Sets the helper up.
+    pub(super) fn new(setup: Setup) -> Result<Worker, String> {
+        // As root every helper's containers are another user; else user 0 of the own namespace.
+        let host_id = if geteuid().is_root() {
+            HOST_ID_BASE + setup.slot
+        } else {
+            0
+        };
+        let view = View::enter(&setup.work_dir, host_id, host_id)?;
+        Ok(Worker {
+            view,
+            host_id,
+            runs: 0,
+            missing: Vec::new(),
+        })
+    }
+
+    /// What this machine cannot isolate or limit, by name.
+    pub(super) fn missing(&self) -> &[String] {
+        &self.missing
+    }
+
+    /// Runs one validator to its end.
+    pub(super) fn run(&mut self, request: &RunRequest) -> Result<Outcome, String> {
+        self.runs += 1;
+        let mut watch = Stopwatch::start();
+        let outcome = match self.view.assemble(request) {
+            Ok(()) => self.contain(request, &mut watch),
+            Err(problem) => Err(problem),
+        };
+        let dismantled = self.view.dismantle();
+        let mut outcome = outcome?;
+        dismantled?;
+        outcome.stages.clean_us += watch.lap_us();
+        Ok(outcome)
+    }
+
+    fn contain(&self, request: &RunRequest, watch: &mut Stopwatch) -> Result<Outcome, String> {
+        let (rootfs, gdo, bundle) = (self.view.rootfs(), self.view.gdo(), self.view.bundle());
+        let place = Placement {
+            rootfs: &rootfs,
+            gdo: &gdo,
+            host_uid: self.host_id,
+            host_gid: self.host_id,
+            rlimits_only: true,
+        };
+        spec(request, place)
+            .and_then(|spec| spec.save(bundle.join("config.json")))
+            .map_err(|e| format!("write the container's configuration: {e}"))?;
+        let prepare_us = watch.lap_us();
+        let created = Created::make(&format!("run-{}", self.runs), &self.view.state(), &bundle)?;
+        let create_us = watch.lap_us();
+        let output_bytes_max = (request.limits.output_kib << 10) as usize;
+        let bounds = Bounds {
+            deadline: Instant::now() + Duration::from_millis(request.limits.wall_ms),
+            output_bytes_max,
+            cpu_left: &|| None,
+        };
+        let _ = created.pid();
+        let (drained, end) = created.finish(&bounds)?;
+        let run_us = watch.lap_us();
+        let (report, report_truncated) = read_report(&gdo.join("out"), output_bytes_max);
+        Ok(Outcome {
+            exit: end.exit,
+            signal: end.signal,
+            timed_out: drained.killed == Some(Killed::Wall),
+            cpu_exceeded: drained.killed == Some(Killed::Cpu),
+            oom: false,
+            truncated: drained.killed == Some(Killed::Output) || report_truncated,
+            cancelled: drained.killed == Some(Killed::Cancelled),
+            stdout: drained.stdout,
+            stderr: drained.stderr,
+            report,
+            resources: Resources {
+                wall_ms: run_us / 1000,
+                cpu_ms: u64::try_from(end.cpu.as_millis()).unwrap_or(u64::MAX),
+                memory_peak_bytes: None,
+            },
+            stages: Stages {
+                prepare_us,
+                create_us,
+                run_us,
+                clean_us: watch.lap_us(),
+            },
+            degraded: self.missing.clone(),
+        })
+    }
+}
+
+/// The report, if the container left a regular file of that name, and whether it was too long.
+///
+/// The directory was the container's: a link, a pipe or an endless file must neither lead this
+/// process out of it nor hold it up.
+fn read_report(out: &Path, max: usize) -> (Option<String>, bool) {
+    let opened = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC)
+        .open(out.join("report.json"));
+    let Ok(file) = opened else {
+        return (None, false);
+    };
+    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+        return (None, false);
+    }
+    let mut bytes = Vec::new();
+    if File::take(file, max as u64 + 1)
+        .read_to_end(&mut bytes)
+        .is_err()
+    {
+        return (None, false);
+    }
+    if bytes.len() > max {
+        return (None, true);
+    }
+    (Some(String::from_utf8_lossy(&bytes).into_owned()), false)
+}

@@ -1,0 +1,7 @@
+//! Real containers on the machine that runs the tests: nothing here is simulated.
+//!
+//! The images are made by the tests themselves, as OCI layouts around Debian's static busybox
+//! (package `busybox-static`).
+
+mod contract;
+mod support;

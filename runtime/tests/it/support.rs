@@ -1,0 +1,242 @@
+//! Images, projections and sandboxes for tests.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use gdo_runtime::{
+    HelperCommand, Image, ImageCache, Isolation, Limits, Outcome, RunRequest, Sandbox,
+    SandboxConfig,
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tar::{Builder, EntryType, Header};
+use tempfile::TempDir;
+
+/// The architecture of this machine, as images name it.
+pub fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// A layer in the making.
+pub struct Layer(Builder<Vec<u8>>);
+
+impl Layer {
+    pub fn new() -> Layer {
+        Layer(Builder::new(Vec::new()))
+    }
+
+    /// An entry with exactly these bytes as its path, which `tar` itself would refuse to write.
+    pub fn raw(mut self, kind: EntryType, path: &str, link: &str, mode: u32, data: &[u8]) -> Layer {
+        let mut header = Header::new_ustar();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(data.len() as u64);
+        header.set_mtime(1_000_000_000);
+        let fields = header.as_old_mut();
+        fields.name[..path.len()].copy_from_slice(path.as_bytes());
+        fields.linkname[..link.len()].copy_from_slice(link.as_bytes());
+        header.set_cksum();
+        self.0
+            .append(&header, data)
+            .expect("writing to memory cannot fail");
+        self
+    }
+
+    pub fn file(self, path: &str, mode: u32, data: &[u8]) -> Layer {
+        self.raw(EntryType::Regular, path, "", mode, data)
+    }
+
+    pub fn directory(self, path: &str) -> Layer {
+        self.raw(EntryType::Directory, path, "", 0o755, b"")
+    }
+
+    pub fn symlink(self, path: &str, target: &str) -> Layer {
+        self.raw(EntryType::Symlink, path, target, 0o777, b"")
+    }
+
+    pub fn bytes(self) -> Vec<u8> {
+        self.0.into_inner().expect("writing to memory cannot fail")
+    }
+}
+
+/// How a layer is stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    Plain,
+    Gzip,
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
+
+fn put(layout: &Path, media_type: &str, bytes: &[u8]) -> Value {
+    let digest = sha256(bytes);
+    let name = digest
+        .strip_prefix("sha256:")
+        .expect("the digest was just made so");
+    let blobs = layout.join("blobs/sha256");
+    fs::create_dir_all(&blobs).expect("make the blob directory");
+    fs::write(blobs.join(name), bytes).expect("write a blob");
+    json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
+}
+
+/// Writes an OCI layout with these layers for this machine and returns its manifest's descriptor.
+pub fn write_layout(layout: &Path, layers: &[(Packing, Vec<u8>)], config: &Value) -> Value {
+    let mut descriptors = Vec::new();
+    let mut diff_ids = Vec::new();
+    for (packing, tar) in layers {
+        diff_ids.push(sha256(tar));
+        descriptors.push(match packing {
+            Packing::Plain => put(layout, "application/vnd.oci.image.layer.v1.tar", tar),
+            Packing::Gzip => {
+                let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+                gzip.write_all(tar).expect("writing to memory cannot fail");
+                let bytes = gzip.finish().expect("writing to memory cannot fail");
+                put(
+                    layout,
+                    "application/vnd.oci.image.layer.v1.tar+gzip",
+                    &bytes,
+                )
+            }
+        });
+    }
+    let configuration = json!({
+        "architecture": architecture(), "os": "linux", "config": config,
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+    });
+    let configuration = put(
+        layout,
+        "application/vnd.oci.image.config.v1+json",
+        configuration.to_string().as_bytes(),
+    );
+    let manifest = json!({
+        "schemaVersion": 2, "config": configuration, "layers": descriptors,
+    });
+    let manifest = put(
+        layout,
+        "application/vnd.oci.image.manifest.v1+json",
+        manifest.to_string().as_bytes(),
+    );
+    write_index(layout, &[manifest.clone()]);
+    manifest
+}
+
+pub fn write_index(layout: &Path, manifests: &[Value]) {
+    fs::write(
+        layout.join("oci-layout"),
+        r#"{"imageLayoutVersion":"1.0.0"}"#,
+    )
+    .expect("write");
+    let index = json!({"schemaVersion": 2, "manifests": manifests});
+    fs::write(layout.join("index.json"), index.to_string()).expect("write index.json");
+}
+
+/// A layer with Debian's static busybox and its shell.
+pub fn busybox() -> Layer {
+    let program = ["/bin/busybox", "/usr/bin/busybox"]
+        .iter()
+        .find_map(|path| fs::read(path).ok())
+        .expect("these tests need a static busybox: apt-get install busybox-static");
+    assert!(
+        !program[..4096].windows(7).any(|bytes| bytes == b"ld-linu"),
+        "/bin/busybox is linked dynamically: apt-get install busybox-static"
+    );
+    let mut layer = Layer::new()
+        .directory("bin/")
+        .file("bin/busybox", 0o755, &program);
+    for applet in [
+        "sh", "cat", "ls", "echo", "id", "mount", "mknod", "ping", "wget", "nc", "sleep", "dd",
+        "touch", "ln", "mkfifo", "yes", "env", "hostname", "stat", "nproc", "head", "kill", "ps",
+        "unshare", "chmod", "mkdir", "rm", "grep", "sync", "tail", "pwd", "cp", "true", "false",
+        "nice", "taskset", "df", "setsid", "ip",
+    ] {
+        layer = layer.symlink(&format!("bin/{applet}"), "busybox");
+    }
+    layer
+}
+
+/// Everything one test needs: an image cache, two trees, a sandbox.
+pub struct Fixture {
+    pub dir: TempDir,
+    pub image: Image,
+    pub sandbox: Sandbox,
+}
+
+/// Path of the helper program that belongs to this crate.
+pub fn helper() -> HelperCommand {
+    HelperCommand::program(Path::new(env!("CARGO_BIN_EXE_gdo-sandbox-helper")))
+}
+
+pub fn sandbox(state_dir: &Path) -> Sandbox {
+    Sandbox::new(SandboxConfig {
+        helper: helper(),
+        state_dir: state_dir.to_path_buf(),
+        isolation: Isolation::Full,
+    })
+    .expect("make a sandbox")
+}
+
+impl Fixture {
+    /// A busybox image and a projection of one file each.
+    pub fn new() -> Fixture {
+        let dir = TempDir::new().expect("make a temporary directory");
+        let layout = dir.path().join("image");
+        let config = json!({"Env": ["FROM_IMAGE=yes", "TZ=Mars"], "Cmd": ["/bin/sh"]});
+        write_layout(&layout, &[(Packing::Gzip, busybox().bytes())], &config);
+        let image = ImageCache::new(&dir.path().join("cache"))
+            .prepare(&layout)
+            .expect("prepare the image");
+        for tree in ["base", "candidate"] {
+            fs::create_dir(dir.path().join(tree)).expect("make a tree");
+            fs::write(dir.path().join(tree).join("file"), tree).expect("write a file");
+        }
+        fs::write(dir.path().join("context.json"), r#"{"version":1}"#).expect("write context");
+        let sandbox = sandbox(&dir.path().join("state"));
+        Fixture {
+            dir,
+            image,
+            sandbox,
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A run of a shell script.
+    pub fn script(&self, script: &str) -> RunRequest {
+        RunRequest::new(
+            &self.image,
+            &self.path("base"),
+            &self.path("candidate"),
+            &self.path("context.json"),
+        )
+        .with_command(vec!["/bin/sh".into(), "-c".into(), script.into()])
+    }
+
+    pub fn run(&self, script: &str) -> Outcome {
+        self.sandbox
+            .run(&self.script(script))
+            .expect("the run gives an outcome")
+    }
+
+    pub fn run_within(&self, limits: Limits, script: &str) -> Outcome {
+        let request = self.script(script).with_limits(limits);
+        self.sandbox
+            .run(&request)
+            .expect("the run gives an outcome")
+    }
+}
+
+/// What a run wrote to stdout, as text.
+pub fn stdout(outcome: &Outcome) -> String {
+    String::from_utf8_lossy(&outcome.stdout).into_owned()
+}
