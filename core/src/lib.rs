@@ -13,6 +13,7 @@ pub mod context;
 pub mod dapp;
 pub mod delta;
 pub mod error;
+pub mod guard;
 pub mod hook;
 pub mod id;
 pub mod key;

@@ -133,9 +133,15 @@ pub enum Authors {
 }
 
 #[derive(Deserialize)]
+struct RawVersion {
+    version: u64,
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawPolicy {
-    version: u64,
+    #[serde(rename = "version")]
+    _version: u64,
     finality: RawFinality,
     #[serde(default)]
     limits: RawLimits,
@@ -199,14 +205,15 @@ impl Policy {
     /// # Errors
     /// The line and the key that is wrong, with what was expected.
     pub fn parse(text: &str) -> Result<Self, FileError> {
-        let raw: RawPolicy = read_toml(POLICY_FILE, text)?;
-        if raw.version != PROTOCOL_VERSION {
+        // The version comes first: a newer one may have keys that are unknown here.
+        let RawVersion { version } = read_toml(POLICY_FILE, text)?;
+        if version != PROTOCOL_VERSION {
             let message = format!(
-                "version: this program speaks protocol version {PROTOCOL_VERSION}, got {}; upgrade gdo",
-                raw.version
+                "version: this program speaks protocol version {PROTOCOL_VERSION}, got {version}; upgrade gdo"
             );
             return Err(wrong(message));
         }
+        let raw: RawPolicy = read_toml(POLICY_FILE, text)?;
         let rules = raw
             .rule
             .into_iter()
