@@ -1,0 +1,284 @@
+//! Property tests that every dapp gets: merge orders, immutability, fuzzed input.
+//!
+//! These run a validator in process on trees that are written to a temporary directory. All
+//! randomness comes from a seed that the failure message names.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gdo_core::context::Context;
+
+use crate::contract::{Input, empty_context};
+use crate::error::Undecided;
+use crate::report::Report;
+use crate::tree::Tree;
+
+/// The files of a tree: path to bytes.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// A validator, as [`crate::contract::run`] takes it.
+pub type Validate = fn(&Input, &mut Report) -> Result<(), Undecided>;
+
+/// A small generator of pseudo-random numbers (splitmix64): the same numbers for the same seed.
+#[derive(Debug, Clone)]
+pub struct Rng(u64);
+
+impl Rng {
+    /// Starts at `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`; 0 when `bound` is 0.
+    pub fn below(&mut self, bound: usize) -> usize {
+        if bound == 0 { 0 } else { (self.bits() % bound as u64) as usize }
+    }
+
+    /// Puts the items into a random order.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last + 1));
+        }
+    }
+}
+
+/// A directory that is removed with the value.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// Makes an empty directory.
+    ///
+    /// # Panics
+    /// When the temporary directory is not writable.
+    #[must_use]
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("gdo-dapp-{}-{number}", std::process::id()));
+        fs::create_dir_all(&path).expect("the temporary directory is writable");
+        Self(path)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a tree below `name` and loads it.
+    ///
+    /// # Panics
+    /// When the temporary directory is not writable.
+    #[must_use]
+    pub fn tree(&self, name: &str, files: &Files) -> Tree {
+        let root = self.0.join(name);
+        fs::create_dir_all(&root).expect("the temporary directory is writable");
+        for (path, bytes) in files {
+            let path = root.join(path);
+            let parent = path.parent().expect("a path below the root has a parent");
+            fs::create_dir_all(parent).expect("the temporary directory is writable");
+            fs::write(&path, bytes).expect("the temporary directory is writable");
+        }
+        Tree::load(&root).expect("a tree that was just written can be read")
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs a validator on two trees without blocks.
+///
+/// # Errors
+/// As the validator.
+pub fn judge(base: &Files, candidate: &Files, validate: Validate) -> Result<Report, Undecided> {
+    judge_in_order(base, candidate, empty_context(), validate)
+}
+
+/// Runs a validator on two trees with the blocks of `context` between them.
+///
+/// # Errors
+/// As the validator.
+pub fn judge_in_order(
+    base: &Files,
+    candidate: &Files,
+    context: Context,
+    validate: Validate,
+) -> Result<Report, Undecided> {
+    let scratch = Scratch::new();
+    let base = scratch.tree("base", base);
+    let candidate = scratch.tree("candidate", candidate);
+    let mut report = Report::default();
+    validate(&Input { base, candidate, context }, &mut report)?;
+    Ok(report)
+}
+
+/// Asserts that `fold` sees one state however `events` are spread over branches and merged.
+///
+/// # Panics
+/// When two orders give two states.
+pub fn any_merge_order_gives_one_fold<T: PartialEq + Debug>(
+    seed: u64,
+    rounds: usize,
+    events: &Files,
+    mut fold: impl FnMut(&Files) -> T,
+) {
+    let expected = fold(events);
+    let mut rng = Rng::new(seed);
+    for round in 0..rounds {
+        let mut branches: Vec<Files> = vec![Files::new(); 1 + rng.below(5)];
+        let mut order: Vec<_> = events.iter().collect();
+        rng.shuffle(&mut order);
+        for (path, bytes) in order {
+            let branch = rng.below(branches.len());
+            branches[branch].insert(path.clone(), bytes.clone());
+        }
+        rng.shuffle(&mut branches);
+        let mut merged = Files::new();
+        for branch in branches {
+            merged.extend(branch);
+        }
+        assert_eq!(fold(&merged), expected, "seed {seed}, round {round}");
+    }
+}
+
+/// Asserts that deleting, editing, or replacing by a symlink any file that `is_record` names is reported
+/// with its path and one of `rules`.
+///
+/// # Panics
+/// When a change is not reported.
+pub fn records_cannot_be_touched(
+    files: &Files,
+    is_record: impl Fn(&str) -> bool,
+    rules: &[&str],
+    validate: Validate,
+) {
+    let records: Vec<&String> = files.keys().filter(|path| is_record(path)).collect();
+    assert!(!records.is_empty(), "no record to touch");
+    for path in records {
+        for change in ["delete", "append", "truncate", "flip", "symlink"] {
+            let mut touched = files.clone();
+            let mut bytes = touched.remove(path).expect("the path is a key");
+            match change {
+                "append" => bytes.push(b'\n'),
+                "truncate" => drop(bytes.pop()),
+                "flip" => bytes[0] ^= 1,
+                _ => {}
+            }
+            let scratch = Scratch::new();
+            if !["delete", "symlink"].contains(&change) {
+                touched.insert(path.clone(), bytes);
+            }
+            let mut candidate = scratch.tree("candidate", &touched);
+            if change == "symlink" {
+                let root = scratch.path().join("candidate");
+                let parent = root.join(path).parent().map(Path::to_path_buf);
+                fs::create_dir_all(parent.expect("has a parent")).expect("writable");
+                symlink(scratch.path().join("base").join(path), root.join(path)).expect("symlink");
+                candidate = Tree::load(&root).expect("a tree that was just written");
+            }
+            let base = scratch.tree("base", files);
+            let mut report = Report::default();
+            let input = Input { base, candidate, context: empty_context() };
+            validate(&input, &mut report).expect("decided");
+            let named = |p: &&crate::report::Problem| {
+                p.path == *path && rules.contains(&p.rule.as_str())
+            };
+            assert!(
+                report.problems().iter().any(|problem| named(&problem)),
+                "{change} {path} was not refused by one of {rules:?}: {report}"
+            );
+        }
+    }
+}
+
+/// Runs the validator on mutations of `files`: it must come to an end, with any verdict.
+///
+/// The base stays as it is, so that every check is reached. Returns how many mutants were refused.
+///
+/// # Panics
+/// When the validator panics; the message has the seed of the round.
+pub fn fuzzed_input_never_panics(
+    seed: u64,
+    rounds: usize,
+    base: &Files,
+    files: &Files,
+    validate: Validate,
+) -> usize {
+    let paths: Vec<&String> = files.keys().collect();
+    let mut refused = 0;
+    for round in 0..rounds {
+        let round_seed = seed.wrapping_add(round as u64);
+        let mut rng = Rng::new(round_seed);
+        let mut mutant = files.clone();
+        for _ in 0..=rng.below(3) {
+            let path = paths[rng.below(paths.len())];
+            if let Some(bytes) = mutant.get_mut(path) {
+                mutate(&mut rng, bytes);
+            }
+        }
+        let attempt = std::panic::catch_unwind(|| judge(base, &mutant, validate));
+        match attempt {
+            Ok(Ok(report)) if report.is_clean() => {}
+            Ok(_) => refused += 1,
+            Err(_) => panic!("the validator panicked with seed {round_seed}"),
+        }
+    }
+    refused
+}
+
+/// Changes some bytes: flips, cuts, doubles, inserts what parsers stumble over.
+pub fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
+    const NASTY: [&[u8]; 12] = [
+        b"\0", b"\r\n", b"\xff\xfe", b"9999999999999999999999999999", b"-", b"\n\n", b"    ", b"{{{{[[[[",
+        "\u{202e}é".as_bytes(), b"\"\"\"", b"= ", b"..",
+    ];
+    let at = rng.below(bytes.len() + 1);
+    match rng.below(6) {
+        0 if !bytes.is_empty() => {
+            let at = at.min(bytes.len() - 1);
+            bytes[at] ^= 1 << rng.below(8);
+        }
+        1 => bytes.truncate(at),
+        2 => {
+            let piece = NASTY[rng.below(NASTY.len())];
+            bytes.splice(at..at, piece.iter().copied());
+        }
+        3 => {
+            let end = (at + rng.below(40)).min(bytes.len());
+            bytes.drain(at..end);
+        }
+        4 => {
+            let end = (at + rng.below(200)).min(bytes.len());
+            let piece: Vec<u8> = bytes[at..end].to_vec();
+            bytes.splice(at..at, piece);
+        }
+        _ => {
+            let byte = rng.bits() as u8;
+            bytes.insert(at, byte);
+        }
+    }
+}
