@@ -70,7 +70,8 @@ pub fn parse(text: &str, first_line: usize, grammar: Grammar) -> Result<Transact
                 let expected = "expected a transaction, which starts with its date";
                 return Err(Fault::new(first_line, rule::SYNTAX, expected));
             }
-            Some((_, text)) if text.is_empty() || text.starts_with(';') => {}
+            Some((_, "")) => {}
+            Some((line, text)) if text.starts_with(';') => check_characters(line, text)?,
             Some((line, text)) => break (line, text),
         }
     };

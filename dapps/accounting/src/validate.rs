@@ -191,6 +191,9 @@ impl<'a> Run<'a> {
             if matches!(role, Role::Declarations | Role::Named) {
                 continue;
             }
+            if matches!(role, Role::Transaction(_)) {
+                self.note_directory(path);
+            }
             let old = input.base.contains(path);
             let text = match input.candidate.read_text(path, bytes_max(&role)) {
                 Ok(text) => text,
@@ -206,10 +209,7 @@ impl<'a> Run<'a> {
             }
             let content = match role {
                 Role::Transaction(place) => match resolve(&text, &place, &self.rules.defs) {
-                    Ok(resolved) => {
-                        self.note_directory(path);
-                        Content::Transaction(place, resolved)
-                    }
+                    Ok(resolved) => Content::Transaction(place, resolved),
                     Err(fault) => {
                         tell(report, path, &fault);
                         continue;
