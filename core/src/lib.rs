@@ -8,6 +8,7 @@
 
 pub mod block;
 pub mod canonical;
+pub mod checkpoint;
 pub mod commit;
 pub mod context;
 pub mod dapp;
@@ -22,3 +23,4 @@ pub mod policy;
 pub mod proposal;
 pub mod roster;
 pub mod verdict;
+pub mod vote;
