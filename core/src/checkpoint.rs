@@ -76,7 +76,10 @@ const REASONS: [(Reason, &str); 11] = [
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = REASONS.iter().find(|(reason, _)| reason == self).map(|(_, text)| *text);
+        let text = REASONS
+            .iter()
+            .find(|(reason, _)| reason == self)
+            .map(|(_, text)| *text);
         f.pad(text.expect("every reason is in the table"))
     }
 }
@@ -85,7 +88,10 @@ impl FromStr for Reason {
     type Err = FormatError;
 
     fn from_str(text: &str) -> Result<Self, FormatError> {
-        let found = REASONS.iter().find(|(_, known)| *known == text).map(|(reason, _)| *reason);
+        let found = REASONS
+            .iter()
+            .find(|(_, known)| *known == text)
+            .map(|(reason, _)| *reason);
         found.ok_or_else(|| FormatError::new("reason", "one of protocol section 7", text))
     }
 }
@@ -205,7 +211,10 @@ impl CheckpointRecord {
     /// Every block that this checkpoint disposes of.
     pub fn disposed(&self) -> impl Iterator<Item = ObjectId> {
         let aside = self.aside.iter().map(|aside| aside.block);
-        self.included.iter().map(|included| included.block).chain(aside)
+        self.included
+            .iter()
+            .map(|included| included.block)
+            .chain(aside)
     }
 }
 
@@ -217,7 +226,10 @@ pub fn validators_digest(finality: &Finality) -> Digest {
         quorum: crate::id::Weight,
         validators: &'a [crate::policy::Validator],
     }
-    let set = Set { quorum: finality.quorum, validators: &finality.validators };
+    let set = Set {
+        quorum: finality.quorum,
+        validators: &finality.validators,
+    };
     Digest::of(canonical::to_string(&set).as_bytes())
 }
 
@@ -239,14 +251,40 @@ pub fn checkpoint_commit(
     let message = format!(
         "gdo checkpoint {height}\n\nGdo-Kind: {kind}\nGdo-Height: {height}\nGdo-Ledger: {ledger}\n"
     );
-    Commit { tree, parents, author: who.clone(), committer: who, signature: None, message }
+    Commit {
+        tree,
+        parents,
+        author: who.clone(),
+        committer: who,
+        signature: None,
+        message,
+    }
+}
+
+/// The unsigned genesis commit: it cannot name its own id as the ledger's, and its founder signs it
+/// (P-1).
+#[must_use]
+pub fn genesis_commit(record: &CheckpointRecord, tree: ObjectId, founder: &MemberName) -> Commit {
+    let email = format!("{founder}@genesis.invalid");
+    let who = Identity::utc(founder.as_str(), email, record.ledger_time.0);
+    let message = "gdo checkpoint 0\n\nGdo-Kind: genesis\nGdo-Height: 0\n".to_owned();
+    Commit {
+        tree,
+        parents: Vec::new(),
+        author: who.clone(),
+        committer: who,
+        signature: None,
+        message,
+    }
 }
 
 /// Whether a message is that of a checkpoint, and of which height.
 #[must_use]
 pub fn checkpoint_height(message: &str) -> Option<Height> {
     message.starts_with("gdo checkpoint ").then_some(())?;
-    let found = trailers(message).into_iter().find(|(key, _)| *key == "Gdo-Height");
+    let found = trailers(message)
+        .into_iter()
+        .find(|(key, _)| *key == "Gdo-Height");
     found.and_then(|(_, value)| value.parse().ok())
 }
 
@@ -281,7 +319,14 @@ pub fn bundle_commit(empty_tree: ObjectId, parents: Vec<ObjectId>, time: i64) ->
 
 fn synthetic(tree: ObjectId, parents: Vec<ObjectId>, time: i64, message: String) -> Commit {
     let who = Identity::utc("gdo", "head@gdo.invalid", time);
-    Commit { tree, parents, author: who.clone(), committer: who, signature: None, message }
+    Commit {
+        tree,
+        parents,
+        author: who.clone(),
+        committer: who,
+        signature: None,
+        message,
+    }
 }
 
 #[cfg(test)]
@@ -294,8 +339,15 @@ mod tests {
             kind: CheckpointKind::Normal,
             height: Height(1),
             prev: Some(id),
-            included: vec![Included { block: id, proposal: Some(id) }],
-            aside: vec![Aside { block: id, proposal: None, reason: Reason::Conflict }],
+            included: vec![Included {
+                block: id,
+                proposal: Some(id),
+            }],
+            aside: vec![Aside {
+                block: id,
+                proposal: None,
+                reason: Reason::Conflict,
+            }],
             withdrawn: vec![],
             open: vec![],
             verdicts: vec![],
