@@ -1,1 +1,21 @@
-//! placeholder
+//! The git repository under a ledger: objects, trees, refs, and the forms of protocol in them.
+//!
+//! The only crate that knows gix and the git binary. Git itself stays the server side of the wire;
+//! this crate reads what git received, judges its structure (P-9 to P-16), and writes what the head
+//! rule and the checkpoints decided, byte for byte the same on every node (P-19, P-30).
+//!
+//! **Invariants**: no type of gix in a public signature; no work tree, filter or hook is ever involved
+//! in reading; nothing is named by a ref before it is on the disk.
+
+pub mod error;
+pub mod git;
+pub mod objects;
+pub mod refs;
+pub mod repository;
+pub mod tree;
+
+pub use error::{LedgerError, RefError, TreeError};
+pub use refs::{Expected, RefEdit};
+pub use repository::{ConfigInput, Ledger, ObjectFormat};
+pub use tree::Standing;
+pub use tree::lookup::PathFacts;

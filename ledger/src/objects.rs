@@ -1,0 +1,331 @@
+//! Objects in and out of the repository: bounded reads, durable writes, ids.
+//!
+//! Reads go through gix, first in a quarantine if one is given, then in the repository; a quarantine
+//! is never written. Writes make loose objects. gix does not sync them, so every object that this
+//! process wrote is remembered until [`Ledger::flush`] has put it and its directory on the disk;
+//! a ref transaction flushes first. What an earlier process wrote is synced once, at open.
+//!
+//! **Invariants**: no ref names an object that is not on the disk; no object larger than its cap is
+//! ever decompressed; replacement refs are not followed.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use gdo_core::commit::{Commit, SignedText};
+use gdo_core::id::ObjectId;
+use gix::objs::{Exists as _, Find as _, FindHeader as _, Kind, Write as _};
+
+use crate::error::LedgerError;
+use crate::repository::{Ledger, ObjectFormat};
+
+/// The largest commit that is read: a message of 16 KiB, 66 parents, a signature and ample room.
+pub const COMMIT_BYTES_MAX: u64 = 64 << 10;
+/// The largest tree that is read: over 100,000 entries in one directory.
+pub const TREE_BYTES_MAX: u64 = 16 << 20;
+
+/// An object that stands untouched for this long is made young again when it is written once more,
+/// so that no prune with a longer grace takes it away under us.
+const FRESHEN_AFTER: Duration = Duration::from_secs(3600);
+
+/// gix's form of an id.
+pub(crate) fn to_gix(id: &ObjectId) -> gix::ObjectId {
+    gix::ObjectId::from_bytes_or_panic(id.as_bytes())
+}
+
+/// An id of gix in core's form.
+pub(crate) fn from_gix(id: &gix::oid) -> ObjectId {
+    ObjectId::from_bytes(id.as_bytes()).expect("git ids have 20 or 32 bytes")
+}
+
+/// Reads the objects of a ledger, and those of a quarantine in front of it.
+///
+/// Not to be shared between threads; making one is cheap.
+pub(crate) struct Objects {
+    main: gix::odb::Handle,
+    quarantine: Option<gix::odb::Handle>,
+    format: ObjectFormat,
+}
+
+impl Objects {
+    /// A reader of `ledger`, with the object directory `quarantine` in front.
+    pub(crate) fn new(ledger: &Ledger, quarantine: Option<&Path>) -> Result<Self, LedgerError> {
+        let open = |dir: &Path| {
+            gix::odb::at(dir, ledger.format().to_gix()).map_err(LedgerError::io("open", dir))
+        };
+        Ok(Self {
+            main: ledger.handle(),
+            quarantine: quarantine.map(open).transpose()?,
+            format: ledger.format(),
+        })
+    }
+
+    /// The hash of the ledger.
+    pub(crate) fn format(&self) -> ObjectFormat {
+        self.format
+    }
+
+    fn stores(&self) -> impl Iterator<Item = &gix::odb::Handle> {
+        self.quarantine.iter().chain([&self.main])
+    }
+
+    fn check_hash(&self, id: &ObjectId) -> Result<(), LedgerError> {
+        let expected = self.format.id_bytes();
+        if id.as_bytes().len() == expected {
+            return Ok(());
+        }
+        Err(LedgerError::WrongHash {
+            id: *id,
+            got: id.as_bytes().len() * 2,
+            expected: expected * 2,
+            format: self.format.as_str(),
+        })
+    }
+
+    /// The kind and size of an object, and the store that has it.
+    fn header(&self, id: &ObjectId) -> Result<(Kind, u64, &gix::odb::Handle), LedgerError> {
+        self.check_hash(id)?;
+        for store in self.stores() {
+            let found = store.try_header(&to_gix(id));
+            if let Some(header) = found.map_err(|error| unreadable(id, &error))? {
+                return Ok((header.kind, header.size, store));
+            }
+        }
+        Err(LedgerError::Missing { id: *id })
+    }
+
+    /// Whether an object is there.
+    pub(crate) fn contains(&self, id: &ObjectId) -> bool {
+        self.stores().any(|store| store.exists(&to_gix(id)))
+    }
+
+    /// The size of a blob.
+    pub(crate) fn blob_bytes(&self, id: &ObjectId) -> Result<u64, LedgerError> {
+        let (kind, bytes, _) = self.header(id)?;
+        expect_kind(id, Kind::Blob, kind)?;
+        Ok(bytes)
+    }
+
+    /// Reads a blob of at most `max` bytes.
+    pub(crate) fn blob(&self, id: &ObjectId, max: u64) -> Result<Vec<u8>, LedgerError> {
+        self.read(id, Kind::Blob, max)
+    }
+
+    /// Reads the raw bytes of a tree.
+    pub(crate) fn tree(&self, id: &ObjectId) -> Result<Vec<u8>, LedgerError> {
+        self.read(id, Kind::Tree, TREE_BYTES_MAX)
+    }
+
+    /// Reads the raw bytes of a commit.
+    pub(crate) fn commit(&self, id: &ObjectId) -> Result<Vec<u8>, LedgerError> {
+        self.read(id, Kind::Commit, COMMIT_BYTES_MAX)
+    }
+
+    /// Reads a commit of any form: what every commit says, and the signature apart from it.
+    pub(crate) fn parsed(&self, id: &ObjectId) -> Result<(SignedText, Commit), LedgerError> {
+        let wrong = |source| LedgerError::Commit { id: *id, source };
+        let text = SignedText::split(&self.commit(id)?).map_err(wrong)?;
+        let commit = text.parse().map_err(wrong)?;
+        Ok((text, commit))
+    }
+
+    fn read(&self, id: &ObjectId, expected: Kind, max: u64) -> Result<Vec<u8>, LedgerError> {
+        let (kind, bytes, store) = self.header(id)?;
+        expect_kind(id, expected, kind)?;
+        if bytes > max {
+            let id = *id;
+            return Err(LedgerError::TooLarge { id, bytes, max });
+        }
+        let mut buffer = Vec::new();
+        let found = store.try_find(&to_gix(id), &mut buffer);
+        let found = found.map_err(|error| unreadable(id, &error))?;
+        let data = found.ok_or(LedgerError::Missing { id: *id })?;
+        Ok(data.data.to_vec())
+    }
+}
+
+fn unreadable(id: &ObjectId, error: &dyn std::fmt::Display) -> LedgerError {
+    LedgerError::Store {
+        action: format!("read object {id}"),
+        reason: error.to_string(),
+    }
+}
+
+fn expect_kind(id: &ObjectId, expected: Kind, got: Kind) -> Result<(), LedgerError> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(LedgerError::Kind {
+        id: *id,
+        expected: match expected {
+            Kind::Blob => "blob",
+            Kind::Tree => "tree",
+            Kind::Commit => "commit",
+            Kind::Tag => "tag",
+        },
+        got: got.to_string(),
+    })
+}
+
+impl Ledger {
+    /// A reader of this ledger's own objects.
+    pub(crate) fn objects(&self) -> Objects {
+        Objects {
+            main: self.handle(),
+            quarantine: None,
+            format: self.format(),
+        }
+    }
+
+    /// Whether the repository has an object.
+    #[must_use]
+    pub fn contains(&self, id: &ObjectId) -> bool {
+        self.objects().contains(id)
+    }
+
+    /// Reads a blob of at most `max` bytes.
+    ///
+    /// # Errors
+    /// It is missing, no blob, or larger.
+    pub fn read_blob(&self, id: &ObjectId, max: u64) -> Result<Vec<u8>, LedgerError> {
+        self.objects().blob(id, max)
+    }
+
+    /// The size of a blob in bytes, without reading it.
+    ///
+    /// # Errors
+    /// It is missing or no blob.
+    pub fn blob_bytes(&self, id: &ObjectId) -> Result<u64, LedgerError> {
+        self.objects().blob_bytes(id)
+    }
+
+    /// Reads the raw bytes of a commit.
+    ///
+    /// # Errors
+    /// It is missing, no commit, or larger than [`COMMIT_BYTES_MAX`].
+    pub fn read_commit_raw(&self, id: &ObjectId) -> Result<Vec<u8>, LedgerError> {
+        self.objects().commit(id)
+    }
+
+    /// Reads a commit; headers that not every commit has are passed over.
+    ///
+    /// # Errors
+    /// As [`Ledger::read_commit_raw`], and a commit that is no text.
+    pub fn read_commit(&self, id: &ObjectId) -> Result<Commit, LedgerError> {
+        Ok(self.objects().parsed(id)?.1)
+    }
+
+    /// Writes a blob.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn write_blob(&self, data: &[u8]) -> Result<ObjectId, LedgerError> {
+        self.write(Kind::Blob, data)
+    }
+
+    /// Writes a commit from its raw bytes, signature included.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn write_commit(&self, raw: &[u8]) -> Result<ObjectId, LedgerError> {
+        self.write(Kind::Commit, raw)
+    }
+
+    /// The id that a commit of these raw bytes has, without writing it.
+    #[must_use]
+    pub fn commit_id(&self, raw: &[u8]) -> ObjectId {
+        self.hash(Kind::Commit, raw)
+    }
+
+    /// The id that a blob of these bytes has, without writing it.
+    #[must_use]
+    pub fn blob_id(&self, data: &[u8]) -> ObjectId {
+        self.hash(Kind::Blob, data)
+    }
+
+    /// Writes a tree from its raw bytes.
+    pub(crate) fn write_tree(&self, raw: &[u8]) -> Result<ObjectId, LedgerError> {
+        self.write(Kind::Tree, raw)
+    }
+
+    fn hash(&self, kind: Kind, data: &[u8]) -> ObjectId {
+        let id = gix::objs::compute_hash(self.format().to_gix(), kind, data);
+        from_gix(&id.expect("our own bytes are no SHA-1 collision attack"))
+    }
+
+    fn write(&self, kind: Kind, data: &[u8]) -> Result<ObjectId, LedgerError> {
+        let id = self.hash(kind, data);
+        let handle = self.handle();
+        if handle.exists_without_refresh(&to_gix(&id)) {
+            self.freshen(&id)?;
+            return Ok(id);
+        }
+        handle
+            .write_buf_with_known_id(kind, data, to_gix(&id))
+            .map_err(|error| LedgerError::Store {
+                action: format!("write object {id}"),
+                reason: error.to_string(),
+            })?;
+        self.unsynced().insert(id);
+        Ok(id)
+    }
+
+    fn loose_path(&self, id: &ObjectId) -> PathBuf {
+        let hex = id.to_string();
+        self.dir().join("objects").join(&hex[..2]).join(&hex[2..])
+    }
+
+    /// Makes an object young again that no ref holds yet, if it is old.
+    fn freshen(&self, id: &ObjectId) -> Result<(), LedgerError> {
+        let path = self.loose_path(id);
+        let Ok(modified) = fs::metadata(&path).and_then(|found| found.modified()) else {
+            return Ok(()); // in a pack: packs hold what refs reach, and are not pruned
+        };
+        if modified.elapsed().is_ok_and(|age| age > FRESHEN_AFTER) {
+            let touch = || File::open(&path)?.set_modified(SystemTime::now());
+            touch().map_err(LedgerError::io("touch", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Puts everything on the disk that this process wrote: objects first, then their directories.
+    ///
+    /// # Errors
+    /// The disk fails; then what was not synced stays to be synced.
+    pub fn flush(&self) -> Result<(), LedgerError> {
+        let ids = std::mem::take(&mut *self.unsynced());
+        let result = self.sync(&ids);
+        if result.is_err() {
+            self.unsynced().extend(ids);
+        }
+        result
+    }
+
+    fn sync(&self, ids: &BTreeSet<ObjectId>) -> Result<(), LedgerError> {
+        let mut dirs = BTreeSet::new();
+        for id in ids {
+            let path = self.loose_path(id);
+            match File::open(&path) {
+                Ok(file) => file.sync_all().map_err(LedgerError::io("sync", &path))?,
+                // A repack may have moved the object into a pack, which git syncs itself.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(LedgerError::io("open", &path)(error)),
+            }
+            dirs.extend(path.parent().map(Path::to_path_buf));
+        }
+        if !dirs.is_empty() {
+            dirs.insert(self.dir().join("objects"));
+        }
+        dirs.iter().try_for_each(|dir| sync_dir(dir))
+    }
+}
+
+/// Puts the names in a directory on the disk; a directory that is gone has none.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), LedgerError> {
+    match File::open(dir) {
+        Ok(open) => open.sync_all().map_err(LedgerError::io("sync", dir)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(LedgerError::io("open", dir)(error)),
+    }
+}
