@@ -2,11 +2,13 @@
 //!
 //! `gdo-hooks-test hook <pre-receive|proc-receive> --socket <path> --dir <path>`
 //! `gdo-hooks-test serve-ssh-command <name> <ledger> [<http url>]`
+//! `gdo-hooks-test listen-and-exit <socket>`: a daemon that was killed
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use gdo_hooks::socket;
 use gdo_hooks::ssh::SshService;
 
 fn main() -> ExitCode {
@@ -25,6 +27,13 @@ fn main() -> ExitCode {
             http_url: rest.first().map(|&url| url.to_owned()),
         }
         .serve_main(),
+        ["listen-and-exit", path] => match socket::listen(Path::new(path)) {
+            Ok(_) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("gdo-hooks-test: cannot listen at {path}: {error}");
+                ExitCode::FAILURE
+            }
+        },
         _ => {
             eprintln!("gdo-hooks-test: unknown arguments {words:?}");
             ExitCode::from(2)
