@@ -1,0 +1,43 @@
+//! The command line as it is typed; the doc comments are the help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::command;
+
+/// A git-native ledger for organisations: propose with git push, merge after validators pass.
+#[derive(Parser, Debug)]
+#[command(name = "gdo", version, arg_required_else_help = true)]
+pub struct Arguments {
+    /// The node directory or clone to work on [default: $GDO_DIR, else the working directory upwards]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Make an organisation: a ledger, its first member and this node
+    Init(command::init::Init),
+    /// Run the node
+    #[command(subcommand)]
+    Node(command::node::Node),
+    /// Show what the node is doing
+    Status,
+    /// Print shell completions
+    Completions(Completions),
+}
+
+/// Which shell.
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}

@@ -1,0 +1,32 @@
+//! The commands, one file each.
+
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+
+use crate::arguments::{Arguments, Command};
+use crate::error::CommandError;
+
+pub mod hook;
+pub mod init;
+pub mod node;
+pub mod status;
+
+/// Does what was asked for.
+///
+/// # Errors
+/// What went wrong, with the exit code that says of which kind it is.
+pub fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
+    let Arguments { dir, json, command } = arguments;
+    let dir = dir.as_deref();
+    match command {
+        Command::Init(init) => init.run(json),
+        Command::Node(node) => node.run(dir),
+        Command::Status => status::run(dir, json),
+        Command::Completions(completions) => {
+            let mut command = Arguments::command();
+            clap_complete::generate(completions.shell, &mut command, "gdo", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

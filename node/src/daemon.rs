@@ -1,0 +1,129 @@
+//! The daemon: starts the parts of a node, serves until it is told to stop, stops them in order.
+//!
+//! The reactor thread owns the ledger's state; this thread serves sockets on a single-threaded
+//! runtime. What holds the directory's own path (hook scripts, the repository's configuration) is
+//! written again at every start, so that a node directory can be moved.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use gdo_hooks::install::{HookPaths, install};
+use gdo_ledger::{ConfigInput, Ledger};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Config;
+use crate::dir::NodeDir;
+use crate::error::NodeError;
+use crate::http::git::{GitHttpConfig, router as git_router};
+use crate::reactor::{Handle, Reactor};
+use crate::{control, hook_server};
+
+/// Runs a node until SIGTERM or SIGINT.
+///
+/// # Errors
+/// The node cannot start, or its own state is damaged.
+pub fn run(dir: &NodeDir) -> Result<(), NodeError> {
+    let _held = dir.lock()?;
+    let config = Config::read(&dir.config_file())?;
+    let ledger = Arc::new(Ledger::open(&dir.ledger())?);
+    prepare(dir, &config, &ledger)?;
+    let (reactor, handle) = Reactor::start(dir, &config, Arc::clone(&ledger))?;
+    hook_server::serve(&dir.hook_socket(), handle.clone())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|source| NodeError::io("serve", dir.root(), source))?;
+    let served = runtime.block_on(serve(dir, &config, handle.clone()));
+    handle.stop();
+    reactor.join();
+    for socket in [dir.control_socket(), dir.hook_socket()] {
+        if let Err(error) = std::fs::remove_file(&socket) {
+            tracing::debug!(socket = %socket.display(), %error, "a socket was gone already");
+        }
+    }
+    served
+}
+
+/// Writes what holds the directory's own path.
+fn prepare(dir: &NodeDir, config: &Config, ledger: &Ledger) -> Result<(), NodeError> {
+    let gdo = std::env::current_exe().map_err(|source| NodeError::io("find", dir.root(), source))?;
+    let paths = HookPaths {
+        hooks_dir: dir.hooks(),
+        gdo,
+        socket: dir.hook_socket(),
+        node_dir: dir.root().to_owned(),
+    };
+    install(&paths).map_err(|error| NodeError::Refused(error.to_string()))?;
+    ledger.write_config(&ConfigInput {
+        hooks_path: dir.hooks(),
+        allowed_signers_path: dir.allowed_signers(),
+        max_input_bytes: config.push_bytes_max,
+    })?;
+    Ok(())
+}
+
+async fn serve(dir: &NodeDir, config: &Config, handle: Handle) -> Result<(), NodeError> {
+    let socket = dir.control_socket();
+    let failed = |source| NodeError::io("listen on", &socket, source);
+    let listener = gdo_hooks::socket::listen(&socket).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = UnixListener::from_std(listener).map_err(failed)?;
+    let api = control::router(handle.clone());
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, api).await {
+            tracing::error!(%error, "the control API ended");
+        }
+    });
+    let name = handle.name().to_owned();
+    for address in &config.http_listen {
+        listen_http(*address, dir, config, &name).await?;
+    }
+    let mut stop = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    tracing::info!(node = %config.name, ledger = %name, "ready");
+    tokio::select! {
+        _ = stop.recv() => {}
+        _ = interrupt.recv() => {}
+        () = handle.failed() => {
+            return Err(NodeError::Refused("the node stopped; the log above says why".to_owned()));
+        }
+    }
+    tracing::info!("stopping");
+    Ok(())
+}
+
+/// Serves git on one address. An address family that this machine lacks is passed over, and said.
+async fn listen_http(
+    address: SocketAddr,
+    dir: &NodeDir,
+    config: &Config,
+    name: &str,
+) -> Result<(), NodeError> {
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) if address.is_ipv6() && error.kind() == std::io::ErrorKind::AddrNotAvailable => {
+            tracing::warn!(%address, "this machine has no IPv6; not listening there");
+            return Ok(());
+        }
+        Err(source) => {
+            return Err(NodeError::Refused(format!(
+                "cannot listen on {address}: {source}; set http.listen in {}",
+                dir.config_file().display()
+            )));
+        }
+    };
+    let git = git_router(GitHttpConfig {
+        name: name.to_owned(),
+        repository: dir.ledger(),
+        anonymous_read: config.http_anonymous_read,
+    });
+    tracing::info!(url = %format!("http://{address}/{name}.git"), "serving git");
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, git).await {
+            tracing::error!(%error, "the HTTP server ended");
+        }
+    });
+    Ok(())
+}
