@@ -18,6 +18,7 @@ pub mod guard;
 pub mod hook;
 pub mod id;
 pub mod key;
+pub mod ledger;
 pub mod path;
 pub mod policy;
 pub mod proposal;
