@@ -1,0 +1,13 @@
+#!/bin/sh
+# Build gdo and play journeys A and B with it, in a temporary directory.
+#
+#   KEEP=1 scripts/demo.sh        leaves the node running and prints what to try next
+set -eu
+. "$(dirname "$0")/env.sh"
+
+scripts/deps.sh demo
+scripts/build.sh release
+say "playing journeys A and B"
+GDO=$CARGO_TARGET_DIR/release/gdo
+export GDO
+exec tests/demo.sh
