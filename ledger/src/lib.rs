@@ -7,15 +7,23 @@
 //! **Invariants**: no type of gix in a public signature; no work tree, filter or hook is ever involved
 //! in reading; nothing is named by a ref before it is on the disk.
 
+pub mod ancestry;
 pub mod error;
 pub mod git;
 pub mod objects;
+pub mod proposal;
 pub mod refs;
 pub mod repository;
+pub mod signature;
+pub mod state;
 pub mod tree;
 
+pub use ancestry::{LedgerCommit, View};
 pub use error::{LedgerError, RefError, TreeError};
+pub use proposal::{ProposalError, ProposalRules, Refusal};
 pub use refs::{Expected, RefEdit};
 pub use repository::{ConfigInput, Ledger, ObjectFormat};
+pub use signature::SignerError;
+pub use state::{Checkpoint, Dapp, Rules};
 pub use tree::Standing;
 pub use tree::lookup::PathFacts;
