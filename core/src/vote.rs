@@ -155,19 +155,6 @@ impl Vote {
     }
 }
 
-/// What a leader sends: its own N vote, and what allows the value.
-///
-/// The leader's vote is the proposal's signature. So a leader that proposes twice is E1, and the
-/// log of its votes keeps it from doing so after a restart.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Proposal {
-    /// The N vote of the leader.
-    pub vote: Vote,
-    /// The view whose N certificate the value is inherited from; 0 for a fresh value.
-    pub justified_by: View,
-}
-
 /// One member's part of a certificate.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
