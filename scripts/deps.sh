@@ -57,13 +57,13 @@ if [ "$(id -u)" = 0 ]; then as_root=; else as_root=sudo; fi
 # shellcheck disable=SC2086  # $as_root is nothing or one word, lists are words
 apt_install() {
     say "installing Debian packages: $*"
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >&2
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 updated=false
 update_once() {
     $updated && return
     say "reading the lists of Debian packages (apt-get update)"
-    $as_root apt-get update -q >&2
+    $as_root apt-get update -qq >&2
     updated=true
 }
 

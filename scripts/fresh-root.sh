@@ -32,25 +32,29 @@ suite=$(. /etc/os-release && echo "${VERSION_CODENAME:?this is not a Debian rele
 
 base=$(mktemp -d "${TMPDIR:-/var/tmp}/gdo-fresh.XXXXXX")
 chmod 0755 "$base"
-root=$base/root
-if $keep; then trap 'say "kept $root"' EXIT; else trap 'rm -rf "$base"' EXIT; fi
+if $keep; then trap 'say "kept $base"' EXIT; else trap 'rm -rf "$base"' EXIT; fi
 
-say "making a $suite root in $root"
-mmdebstrap --quiet --variant=minbase --include=make,git,ca-certificates,sudo "$suite" "$root"
+say "making a $suite root in $base"
+mmdebstrap --quiet --variant=minbase --include=make,git,ca-certificates,sudo "$suite" "$base/root.tar"
 
-# Package sources, keys, certificates and names as on this machine.
-rm -f "$root/etc/apt/sources.list"
-for path in etc/apt/sources.list etc/apt/sources.list.d etc/apt/apt.conf.d etc/apt/keyrings \
-    etc/apt/trusted.gpg.d usr/share/keyrings etc/ssl/certs usr/local/share/ca-certificates \
-    etc/resolv.conf etc/hosts; do
-    [ -e "/$path" ] || continue
-    mkdir -p "$(dirname "$root/$path")"
-    cp -RL "/$path" "$(dirname "$root/$path")/" 2>/dev/null || true
-done
-
-chroot "$root" useradd --create-home --shell /bin/sh builder
-echo 'builder ALL=(ALL) NOPASSWD: ALL' >"$root/etc/sudoers.d/builder"
-for account in $accounts; do
+# Unpacks a root for account $1 at $root: package sources, keys, certificates and names as on this
+# machine, and the checkout in the account's home.
+prepare() {
+    account=$1 root=$base/$1
+    mkdir "$root"
+    tar -C "$root" -xf "$base/root.tar"
+    rm -f "$root/etc/apt/sources.list"
+    for path in etc/apt/sources.list etc/apt/sources.list.d etc/apt/apt.conf.d etc/apt/keyrings \
+        etc/apt/trusted.gpg.d usr/share/keyrings etc/ssl/certs usr/local/share/ca-certificates \
+        etc/resolv.conf etc/hosts; do
+        [ -e "/$path" ] || continue
+        mkdir -p "$(dirname "$root/$path")"
+        cp -RL "/$path" "$(dirname "$root/$path")/" 2>/dev/null || true
+    done
+    if [ "$account" != root ]; then
+        chroot "$root" useradd --create-home --shell /bin/sh "$account"
+        echo "$account ALL=(ALL) NOPASSWD: ALL" >"$root/etc/sudoers.d/$account"
+    fi
     home=$(chroot "$root" sh -c "echo ~$account")
     git clone --quiet --no-hardlinks "$top" "$root$home/gdo"
     cargo_config=${CARGO_HOME:-$HOME/.cargo}/config.toml
@@ -60,7 +64,7 @@ for account in $accounts; do
     fi
     chroot "$root" chown -R "$account:$account" "$home"
     chroot "$root" chmod 0700 "$home"
-done
+}
 
 # Settings of proxies, certificates and registries go in; nothing else of this environment does.
 kept=$(env | sed -n 's/^\(\(https\{0,1\}\|no\|ftp\|all\)_proxy\|\(HTTPS\{0,1\}\|NO\|ALL\)_PROXY\|SSL_CERT_[A-Z]*\|CURL_CA_BUNDLE\|CARGO_REGISTRIES_[A-Z_]*\|CARGO_HTTP_[A-Z_]*\)=.*/\1/p')
@@ -86,10 +90,11 @@ enter='
     exec env -i "$@" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
         HOME="$home" USER="$account" TERM="${TERM:-dumb}" \
         setpriv --reuid "$account" --regid "$account" --init-groups \
-        sh -c "cd ~/gdo && $command"
+        sh -c "cd ~/gdo && { $command; }"
 '
 status=0
 for account in $accounts; do
+    prepare "$account"
     say "as $account: $command"
     began=$(date +%s)
     # shellcheck disable=SC2086  # $pass is a list of assignments
