@@ -134,6 +134,14 @@ pub enum LedgerError {
         /// What is wrong with it.
         source: FormatError,
     },
+    /// A projection that is larger than its caps.
+    #[error("projection: {path}: {reason}")]
+    Projection {
+        /// The path at which the cap was passed.
+        path: String,
+        /// The cap, and what came.
+        reason: String,
+    },
     /// A ref could not be read or written.
     #[error(transparent)]
     Ref(#[from] RefError),

@@ -8,9 +8,13 @@
 //! in reading; nothing is named by a ref before it is on the disk.
 
 pub mod ancestry;
+pub mod block;
+pub mod checkout;
 pub mod error;
 pub mod git;
+pub mod head;
 pub mod objects;
+pub mod projection;
 pub mod proposal;
 pub mod refs;
 pub mod repository;
@@ -19,7 +23,10 @@ pub mod state;
 pub mod tree;
 
 pub use ancestry::{LedgerCommit, View};
+pub use block::{BlockError, BlockInput, BlockRules, subject_of};
+pub use checkout::{CheckedOut, CheckoutCaps};
 pub use error::{LedgerError, RefError, TreeError};
+pub use head::{CheckpointPlan, HeadPlan};
 pub use proposal::{ProposalError, ProposalRules, Refusal};
 pub use refs::{Expected, RefEdit};
 pub use repository::{ConfigInput, Ledger, ObjectFormat};
