@@ -1,0 +1,176 @@
+//! How the window follows K over a checkpoint (section 7, steps 2 and 3).
+//!
+//! What the checkpoint disposes of leaves; the rest keeps its facts, which the checkpoint's own
+//! delta brings up to date. Generations, turns, lanes, quarantine and budgets all hang on K and are
+//! computed anew from the blocks that are left: the cost follows the window.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gdo_core::delta::Delta;
+use gdo_core::id::ObjectId;
+
+use super::Window;
+use super::slot::Slot;
+use crate::facts::{Base, ProposalEnd};
+
+impl Window {
+    /// Follows K to the checkpoint `base`, whose tree differs from K's by `delta` (kernel-managed
+    /// files included). Gives the blocks that waited for ancestors: their facts are out of date.
+    pub fn advance(&mut self, base: Base, delta: &Delta) -> Vec<ObjectId> {
+        let ended = ended_by(&base);
+        let included: BTreeSet<ObjectId> = base
+            .record
+            .included
+            .iter()
+            .map(|included| included.block)
+            .collect();
+        let gone: BTreeSet<u32> = base
+            .record
+            .disposed()
+            .filter_map(|id| self.slot_of(&id))
+            .collect();
+        self.paths.advance(delta);
+        let policy_changed = self.base.policy != base.policy;
+        self.base = base;
+        if policy_changed {
+            self.paths.apply_policy(&self.base.policy);
+        }
+        self.inherit(&gone);
+        for &at in &gone {
+            self.remove(at);
+        }
+        for slot in self.slots.iter_mut().flatten() {
+            note_ends(slot, &ended, &included);
+        }
+        self.turns.clear();
+        self.rebuild();
+        self.awaited.clear();
+        std::mem::take(&mut self.orphans).into_keys().collect()
+    }
+
+    /// Blocks whose parents go inherit the unfinished ancestors of those parents.
+    fn inherit(&mut self, gone: &BTreeSet<u32>) {
+        let mut of_gone: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for at in self.by_arrival() {
+            let slot = self.slot_mut(at);
+            if !slot.parents.iter().any(|parent| gone.contains(parent)) {
+                if gone.contains(&at) {
+                    of_gone.insert(at, slot.parents.clone());
+                }
+                continue;
+            }
+            let mut parents = BTreeSet::new();
+            for parent in &slot.parents {
+                match of_gone.get(parent) {
+                    Some(inherited) => parents.extend(inherited.iter().copied()),
+                    None => {
+                        parents.insert(*parent);
+                    }
+                }
+            }
+            slot.parents = parents.into_iter().collect();
+            if gone.contains(&at) {
+                of_gone.insert(at, slot.parents.clone());
+            }
+        }
+    }
+
+    /// All blocks, ancestors first.
+    fn by_arrival(&self) -> Vec<u32> {
+        let mut all: Vec<(u64, u32)> = self
+            .by_id
+            .values()
+            .map(|&at| (self.slot(at).arrival, at))
+            .collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, at)| at).collect()
+    }
+
+    fn remove(&mut self, at: u32) {
+        let slot = self.slots[at as usize]
+            .take()
+            .expect("listed slots are taken");
+        self.free.push(at);
+        self.by_id.remove(&slot.id);
+        for op in &slot.ops {
+            self.paths.release(op.node);
+        }
+        for proposal in slot.notes.iter().map(|note| note.proposal) {
+            if let Some(blocks) = self.notes.get_mut(&proposal) {
+                blocks.remove(&at);
+                if blocks.is_empty() {
+                    self.notes.remove(&proposal);
+                }
+            }
+        }
+        let place = (slot.key, slot.seq);
+        if let Some(blocks) = self.chains.get_mut(&place) {
+            blocks.retain(|&other| other != at);
+            if blocks.is_empty() {
+                self.chains.remove(&place);
+            }
+        }
+    }
+
+    /// Computes everything that hangs on K from the blocks and the facts about their paths.
+    pub(super) fn rebuild(&mut self) {
+        self.order.clear();
+        self.proposals.clear();
+        self.dependents.clear();
+        self.budgets.clear();
+        self.dirty.clear();
+        self.written.clear();
+        self.tips = super::Tips::default();
+        self.paths.clear_blocks();
+        let all = self.by_arrival();
+        for &at in &all {
+            let mut slot = self.slots[at as usize]
+                .take()
+                .expect("listed slots are taken");
+            let generation = self.generation(&slot.parents);
+            self.keys[at as usize] = self.make_key(&slot, generation);
+            self.slots[at as usize] = Some(slot.clone());
+            self.judge_by_base(&mut slot);
+            self.slots[at as usize] = Some(slot);
+        }
+        for at in all {
+            self.link(at);
+        }
+    }
+}
+
+/// The proposals whose life ends with the checkpoint.
+fn ended_by(base: &Base) -> BTreeMap<ObjectId, ProposalEnd> {
+    let withdrawn = base
+        .record
+        .withdrawn
+        .iter()
+        .map(|id| (*id, ProposalEnd::Withdrawn));
+    let included = base
+        .record
+        .included
+        .iter()
+        .filter_map(|included| included.proposal);
+    withdrawn
+        .chain(included.map(|id| (id, ProposalEnd::Included)))
+        .collect()
+}
+
+/// Tells a block what the checkpoint ended that it embeds, names or depends on.
+fn note_ends(
+    slot: &mut Slot,
+    ended: &BTreeMap<ObjectId, ProposalEnd>,
+    included: &BTreeSet<ObjectId>,
+) {
+    let named = slot
+        .proposal
+        .into_iter()
+        .chain(slot.notes.iter().map(|note| note.proposal));
+    for proposal in named {
+        if let Some(end) = ended.get(&proposal) {
+            slot.ended.insert(proposal, *end);
+        }
+    }
+    let depends = slot.depends.iter().filter(|id| included.contains(id));
+    slot.depends_included.extend(depends);
+}
