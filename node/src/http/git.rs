@@ -247,8 +247,16 @@ mod tests {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        let names: Vec<_> = from_headers(&headers).into_iter().map(|pair| pair.0).collect();
-        let expected = ["CONTENT_TYPE", "CONTENT_LENGTH", "HTTP_CONTENT_ENCODING", "GIT_PROTOCOL"];
+        let names: Vec<_> = from_headers(&headers)
+            .into_iter()
+            .map(|pair| pair.0)
+            .collect();
+        let expected = [
+            "CONTENT_TYPE",
+            "CONTENT_LENGTH",
+            "HTTP_CONTENT_ENCODING",
+            "GIT_PROTOCOL",
+        ];
         assert_eq!(names, expected);
 
         for (name, value) in [
@@ -258,7 +266,10 @@ mod tests {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        let names: Vec<_> = from_headers(&headers).into_iter().map(|pair| pair.0).collect();
+        let names: Vec<_> = from_headers(&headers)
+            .into_iter()
+            .map(|pair| pair.0)
+            .collect();
         assert_eq!(names, ["CONTENT_TYPE"]);
     }
 }
