@@ -16,6 +16,8 @@ pub struct LedgerFile {
     pub version: u64,
     /// What people call the ledger: one line of 1 to 100 characters.
     pub name: String,
+    /// 32 random hex digits: two ledgers of one founder, name and second are still two.
+    pub nonce: String,
 }
 
 impl LedgerFile {
@@ -36,6 +38,9 @@ impl LedgerFile {
         if !(1..=100).contains(&length) || file.name.chars().any(char::is_control) {
             let message = "name: expected one line of 1 to 100 characters";
             return Err(FileError::new(LEDGER_FILE, message));
+        }
+        if file.nonce.len() != 32 || !file.nonce.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(FileError::new(LEDGER_FILE, "nonce: expected 32 lower-case hex digits"));
         }
         Ok(file)
     }
@@ -59,14 +64,17 @@ mod tests {
         let file = LedgerFile {
             version: 1,
             name: "Räder & Söhne".to_owned(),
+            nonce: "0a".repeat(16),
         };
         assert_eq!(LedgerFile::parse(&file.to_toml()).expect("own text"), file);
+        let nonce = &file.nonce;
         for (bad, expected) in [
-            ("version = 2\nname = \"x\"\n", "version"),
-            ("version = 1\nname = \"\"\n", "name"),
-            ("version = 1\nname = \"x\"\ncolour = 1\n", "colour"),
+            (format!("version = 2\nname = \"x\"\nnonce = \"{nonce}\"\n"), "version"),
+            (format!("version = 1\nname = \"\"\nnonce = \"{nonce}\"\n"), "name"),
+            (format!("version = 1\nname = \"x\"\nnonce = \"00\"\n"), "nonce"),
+            (format!("version = 1\nname = \"x\"\nnonce = \"{nonce}\"\ncolour = 1\n"), "colour"),
         ] {
-            let error = LedgerFile::parse(bad).expect_err(bad).to_string();
+            let error = LedgerFile::parse(&bad).expect_err(&bad).to_string();
             assert!(error.contains(expected), "{error}");
         }
     }
