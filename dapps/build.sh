@@ -3,9 +3,9 @@
 #
 #   dapps/build.sh [OUT]        (default: share/gdo in the checkout)
 #
-# Writes OUT/dapps/<name>/{dapp.toml,image/} for every dapp of the workspace. The binaries hold no path of
-# this machine (remapped), no build id and no symbol, so that two checkouts give the same
-# index.json with the same toolchain. Only the target's code gets the flags: `--target` keeps
+# Writes OUT/dapps/<name>/{dapp.toml,README.md,image/} for every dapp of the workspace, and OUT/templates/.
+# The binaries hold no path of this machine (remapped), no build id and no symbol, so that two
+# checkouts give the same index.json with the same toolchain. Only the target's code gets the flags: `--target` keeps
 # build scripts and proc macros out of it. CARGO_TARGET_DIR is respected; CARGO_FLAGS may hold more
 # flags for cargo (`--offline`).
 set -eu
@@ -34,6 +34,8 @@ for name in $names; do packages="$packages -p gdo-dapp-$name"; done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$out/dapps"
+rm -rf "$out/templates"
+cp -R "$here/templates" "$out/templates"
 for name in $names; do
     binary=$target_dir/$triple/dapp/gdo-dapp-$name
     mkdir -p "$work/$name/bin"
@@ -41,7 +43,7 @@ for name in $names; do
     chmod 0755 "$work/$name/bin/$name"
     rm -rf "$out/dapps/$name"
     mkdir -p "$out/dapps/$name"
-    cp "$here/$name/dapp.toml" "$out/dapps/$name/dapp.toml"
+    cp "$here/$name/dapp.toml" "$here/$name/README.md" "$out/dapps/$name/"
     "$here/oci-layout.sh" "$work/$name" "$out/dapps/$name/image" "/bin/$name" validate
     echo "$name: $(wc -c <"$binary") bytes, index.json sha256 $(sha256sum <"$out/dapps/$name/image/index.json" | cut -d' ' -f1)"
 done
