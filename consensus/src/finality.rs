@@ -18,6 +18,8 @@ use gdo_core::vote::{Ballot, Certificate, Evidence, Vote};
 
 mod instance;
 mod pace;
+#[cfg(test)]
+mod sim;
 mod tally;
 
 pub use instance::Instance;
