@@ -10,6 +10,7 @@ use gdo_core::id::{Height, ObjectId};
 
 use crate::error::LedgerError;
 use crate::objects::Objects;
+use crate::repository::Ledger;
 
 /// What a ledger commit is (P-9).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -167,4 +168,36 @@ pub(crate) fn walk_past(
         }
     }
     Ok(())
+}
+
+impl Ledger {
+    /// Whether the commit `wanted` is `of` or stands in its past; `view` tells which commits are the
+    /// ledger's, and the walk ends at checkpoints that are too old to hold `wanted`.
+    ///
+    /// # Errors
+    /// A commit of the past is missing or of another form.
+    pub fn is_in_past(
+        &self,
+        of: &ObjectId,
+        wanted: &ObjectId,
+        view: View<'_>,
+    ) -> Result<bool, LedgerError> {
+        stands_below(&self.objects(), view, of, wanted)
+    }
+}
+
+/// Whether the commit `wanted` is `of` or stands in its past.
+pub(crate) fn stands_below(
+    objects: &Objects,
+    view: View<'_>,
+    of: &ObjectId,
+    wanted: &ObjectId,
+) -> Result<bool, LedgerError> {
+    if of == wanted {
+        return Ok(true);
+    }
+    // A commit that is not the ledger's own has no height; then the walk goes down to genesis.
+    let known = view(wanted).unwrap_or(LedgerCommit::Block(Height(0)));
+    let found = among_past(objects, view, of, &BTreeMap::from([(*wanted, known)]))?;
+    Ok(!found.is_empty())
 }

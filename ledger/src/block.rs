@@ -18,7 +18,7 @@ use gdo_core::policy::{Lane, Policy};
 use gdo_core::proposal::Proposal;
 use gdo_core::roster::Roster;
 
-use crate::ancestry::{LedgerCommit, View, among_past};
+use crate::ancestry::{View, stands_below};
 use crate::error::LedgerError;
 use crate::objects::Objects;
 use crate::proposal::{ProposalError, ProposalRules, is_record_path};
@@ -237,22 +237,6 @@ fn parents_of(
     }
     parents.extend(trailers.proposal);
     Ok(parents)
-}
-
-/// Whether the ledger commit `wanted` is `of` or stands in its past.
-fn stands_below(
-    objects: &Objects,
-    view: View<'_>,
-    of: &ObjectId,
-    wanted: &ObjectId,
-) -> Result<bool, LedgerError> {
-    if of == wanted {
-        return Ok(true);
-    }
-    // A commit that is not the ledger's own has no height; then the walk goes down to genesis.
-    let known = view(wanted).unwrap_or(LedgerCommit::Block(gdo_core::id::Height(0)));
-    let found = among_past(objects, view, of, &BTreeMap::from([(*wanted, known)]))?;
-    Ok(!found.is_empty())
 }
 
 /// One block being judged.

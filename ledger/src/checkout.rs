@@ -52,11 +52,11 @@ pub struct CheckedOut {
 }
 
 impl Ledger {
-    /// Checks a tree out into `dir`, which must be empty.
+    /// Checks a tree out into `dir`, which is made if it is missing and must be empty.
     ///
     /// # Errors
     /// A cap is passed, the tree holds what a ledger does not, `dir` is not empty, or the disk fails.
-    pub fn checkout(
+    pub fn checkout_tree(
         &self,
         tree: &ObjectId,
         dir: &Path,
@@ -69,6 +69,7 @@ impl Ledger {
             caps,
             done: CheckedOut::default(),
         };
+        fs::create_dir_all(dir).map_err(LedgerError::io("make", dir))?;
         checkout.directory(tree, "", dir)?;
         finish_dir(dir)?;
         Ok(checkout.done)
@@ -78,14 +79,14 @@ impl Ledger {
     /// and `context.json` (P-24).
     ///
     /// # Errors
-    /// As [`Ledger::checkout`].
-    pub fn checkout_input(
+    /// As [`Ledger::checkout_tree`].
+    pub fn checkout_projection(
         &self,
         input: &ObjectId,
         dir: &Path,
         caps: CheckoutCaps,
     ) -> Result<CheckedOut, LedgerError> {
-        let done = self.checkout(input, dir, caps)?;
+        let done = self.checkout_tree(input, dir, caps)?;
         for side in [
             crate::projection::BASE_DIR,
             crate::projection::CANDIDATE_DIR,

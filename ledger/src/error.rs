@@ -183,6 +183,12 @@ pub enum TreeError {
         /// The directory.
         path: String,
     },
+    /// A file of an append-only tree that would change.
+    #[error("{path}: stands there with another content, and is never changed")]
+    Kept {
+        /// The path.
+        path: String,
+    },
     /// A file where a directory stands, or the reverse.
     #[error("{path}: a file where a directory stands, or the reverse")]
     Shape {

@@ -8,6 +8,7 @@
 //! in reading; nothing is named by a ref before it is on the disk.
 
 pub mod ancestry;
+pub mod attestation;
 pub mod block;
 pub mod checkout;
 pub mod error;
@@ -23,6 +24,7 @@ pub mod state;
 pub mod tree;
 
 pub use ancestry::{LedgerCommit, View};
+pub use attestation::Attestation;
 pub use block::{BlockError, BlockInput, BlockRules, subject_of};
 pub use checkout::{CheckedOut, CheckoutCaps};
 pub use error::{LedgerError, RefError, TreeError};

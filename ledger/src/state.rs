@@ -83,7 +83,15 @@ impl Ledger {
         })
     }
 
-    /// Reads the record alone that the tree of a checkpoint holds.
+    /// Reads the record alone of a checkpoint.
+    ///
+    /// # Errors
+    /// The commit or the file is missing, or the file has another form.
+    pub fn read_checkpoint_record(&self, id: &ObjectId) -> Result<CheckpointRecord, LedgerError> {
+        self.read_record(&self.read_commit(id)?.tree)
+    }
+
+    /// Reads the record that a tree holds.
     ///
     /// # Errors
     /// The file is missing or has another form.
