@@ -112,6 +112,15 @@ pub enum SandboxError {
     /// The request contradicts itself or names something that is not there.
     #[error("the run request is refused: {0}")]
     Request(String),
+    /// The sandbox was stopped.
+    #[error("the sandbox was stopped")]
+    Stopped,
+    /// Another process, or another sandbox of this one, works in the same directory.
+    #[error("{path} is in use by another gdo process: is the node already running?", path = path.display())]
+    InUse {
+        /// The state directory.
+        path: PathBuf,
+    },
     /// `runtime.isolation = "full"` and this machine cannot isolate that much.
     #[error(
         "this machine cannot isolate validators fully, missing: {}; see `gdo doctor`, or set \

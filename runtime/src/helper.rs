@@ -22,8 +22,10 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::Leaf;
 use crate::outcome::Outcome;
-use crate::request::{Isolation, RunRequest};
+use crate::process::close_inherited;
+use crate::request::RunRequest;
 use worker::Worker;
 
 /// What the caller sends.
@@ -42,15 +44,15 @@ pub(crate) struct Setup {
     pub(crate) work_dir: PathBuf,
     /// Number of this helper among its siblings, from 0.
     pub(crate) slot: u32,
-    /// What to do about isolation this machine lacks.
-    pub(crate) isolation: Isolation,
+    /// The control groups of this helper alone.
+    pub(crate) leaf: Leaf,
 }
 
 /// What the helper answers, one line for one order.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Answer {
-    /// It is set up; what this machine cannot isolate, by name.
-    Ready(Vec<String>),
+    /// It is set up.
+    Ready,
     /// A run ended.
     Done(Box<Outcome>),
     /// A run, or the setup, could not be made.
@@ -73,6 +75,7 @@ pub fn sandbox_main() -> ExitCode {
 
 fn serve() -> Result<(), String> {
     single_threaded()?;
+    close_inherited().map_err(|problem| format!("close inherited descriptors: {problem}"))?;
     let mut lines = Lines::default();
     let Some(first) = lines.next()? else {
         return Ok(());
@@ -80,11 +83,11 @@ fn serve() -> Result<(), String> {
     let Order::Setup(setup) = parse(&first)? else {
         return Err("the first line must be a setup".into());
     };
-    let mut worker = match Worker::new(setup) {
+    let mut worker = match Worker::new(&setup) {
         Ok(worker) => worker,
         Err(problem) => return answer(&Answer::Failed(problem)),
     };
-    answer(&Answer::Ready(worker.missing().to_vec()))?;
+    answer(&Answer::Ready)?;
     while let Some(line) = lines.next()? {
         let Order::Run(request) = parse(&line)? else {
             return Err("a helper is set up once".into());

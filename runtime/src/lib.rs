@@ -26,7 +26,11 @@ pub mod judge;
 pub mod outcome;
 pub mod request;
 pub mod sandbox;
+pub mod state;
+pub mod sweep;
 
+mod cgroup;
+mod process;
 mod seccomp;
 mod spec;
 
@@ -35,5 +39,8 @@ pub use helper::sandbox_main;
 pub use image::{Image, ImageCache};
 pub use judge::{Judgement, Reason, judge};
 pub use outcome::{Outcome, Resources, Stages};
+pub use process::become_subreaper;
 pub use request::{Isolation, Limits, RunRequest};
 pub use sandbox::{HelperCommand, Sandbox, SandboxConfig};
+pub use state::default_state_dir;
+pub use sweep::Swept;

@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use nix::unistd::pipe2;
 
 use super::drain::{Bounds, Drained, Running, drain};
 use super::executor::BoundToHelper;
+use crate::process::{pidfd_kill, pidfd_open};
 
 /// A container that is made and whose program has not been started.
 pub(super) struct Created {
@@ -71,11 +72,6 @@ impl Created {
         })
     }
 
-    /// The first process, as seen from outside.
-    pub(super) fn pid(&self) -> i32 {
-        self.pid
-    }
-
     /// Starts the program, waits for its end within the bounds, and removes the container.
     pub(super) fn finish(mut self, bounds: &Bounds<'_>) -> Result<(Drained, End), String> {
         if let Err(problem) = self.container.start() {
@@ -84,7 +80,7 @@ impl Created {
             return Err(text);
         }
         let pidfd = self.pidfd;
-        let kill = || pidfd_kill(&pidfd);
+        let kill = || pidfd_kill(pidfd.as_raw_fd());
         let running = Running {
             pidfd: pidfd.as_fd(),
             stdout: self.stdout,
@@ -106,7 +102,7 @@ impl Created {
 
     /// Kills and removes a container whose program was never started.
     pub(super) fn abandon(mut self) {
-        let _ = pidfd_kill(&self.pidfd);
+        let _ = pidfd_kill(self.pidfd.as_raw_fd());
         let _ = wait(self.pid);
         let _ = self.container.delete(true);
     }
@@ -125,32 +121,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-fn pidfd_open(pid: libc::pid_t) -> io::Result<OwnedFd> {
-    // SAFETY: pidfd_open takes two integers and returns a new descriptor or -1.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    // SAFETY: the kernel has just made this descriptor for us and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
-/// Kills the first process, with which the kernel ends every other of its process namespace.
-fn pidfd_kill(pidfd: &OwnedFd) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
-    // SAFETY: a descriptor we own, a signal number, no siginfo, no flags.
-    let result = Errno::result(unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            libc::SIGKILL,
-            std::ptr::null::<libc::siginfo_t>(),
-            0,
-        )
-    });
-    match result {
-        Ok(_) | Err(Errno::ESRCH) => Ok(()),
-        Err(errno) => Err(errno.into()),
-    }
 }
 
 fn wait(pid: libc::pid_t) -> io::Result<End> {

@@ -7,12 +7,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::libc;
-use nix::unistd::geteuid;
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use nix::unistd::{Pid, geteuid};
 
 use super::Setup;
 use super::container::{Created, Stopwatch};
 use super::drain::{Bounds, Killed};
 use super::view::View;
+use crate::cgroup::Limiter;
 use crate::outcome::{Outcome, Resources, Stages};
 use crate::request::RunRequest;
 use crate::spec::{Placement, spec};
@@ -24,6 +26,7 @@ const HOST_ID_BASE: u32 = 1_900_000_000;
 /// One helper's state between runs.
 pub(super) struct Worker {
     view: View,
+    limiter: Limiter,
     host_id: u32,
     runs: u64,
     missing: Vec<String>,
@@ -31,35 +34,36 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Sets the helper up.
-    pub(super) fn new(setup: Setup) -> Result<Worker, String> {
+    pub(super) fn new(setup: &Setup) -> Result<Worker, String> {
         // As root every helper's containers are another user; else user 0 of the own namespace.
         let host_id = if geteuid().is_root() {
             HOST_ID_BASE + setup.slot
         } else {
             0
         };
+        let limiter = Limiter::join(&setup.leaf)?;
         let view = View::enter(&setup.work_dir, host_id, host_id)?;
         Ok(Worker {
             view,
+            limiter,
             host_id,
             runs: 0,
-            missing: Vec::new(),
+            missing: setup.leaf.missing(),
         })
-    }
-
-    /// What this machine cannot isolate or limit, by name.
-    pub(super) fn missing(&self) -> &[String] {
-        &self.missing
     }
 
     /// Runs one validator to its end.
     pub(super) fn run(&mut self, request: &RunRequest) -> Result<Outcome, String> {
         self.runs += 1;
         let mut watch = Stopwatch::start();
+        let all = sched_getaffinity(Pid::from_raw(0)).ok();
         let outcome = match self.view.assemble(request) {
             Ok(()) => self.contain(request, &mut watch),
             Err(problem) => Err(problem),
         };
+        if let Some(all) = all {
+            let _ = sched_setaffinity(Pid::from_raw(0), &all);
+        }
         let dismantled = self.view.dismantle();
         let mut outcome = outcome?;
         dismantled?;
@@ -67,46 +71,67 @@ impl Worker {
         Ok(outcome)
     }
 
-    fn contain(&self, request: &RunRequest, watch: &mut Stopwatch) -> Result<Outcome, String> {
+    fn contain(&mut self, request: &RunRequest, watch: &mut Stopwatch) -> Result<Outcome, String> {
         let (rootfs, gdo, bundle) = (self.view.rootfs(), self.view.gdo(), self.view.bundle());
+        let limits = request.limits;
         let place = Placement {
             rootfs: &rootfs,
             gdo: &gdo,
             host_uid: self.host_id,
             host_gid: self.host_id,
-            rlimits_only: true,
+            rlimits_only: !self.limiter.complete(),
         };
         spec(request, place)
             .and_then(|spec| spec.save(bundle.join("config.json")))
             .map_err(|e| format!("write the container's configuration: {e}"))?;
+        self.limiter.relax(limits)?;
+        stay_on_one_processor();
         let prepare_us = watch.lap_us();
         let created = Created::make(&format!("run-{}", self.runs), &self.view.state(), &bundle)?;
         let create_us = watch.lap_us();
-        let output_bytes_max = (request.limits.output_kib << 10) as usize;
-        let bounds = Bounds {
-            deadline: Instant::now() + Duration::from_millis(request.limits.wall_ms),
-            output_bytes_max,
-            cpu_left: &|| None,
+        if let Err(problem) = self.limiter.limit(limits) {
+            created.abandon();
+            return Err(problem);
+        }
+        let before = self.limiter.usage();
+        let cpu_max = Duration::from_millis(limits.cpu_ms);
+        let cpu_used = || self.limiter.usage().cpu.saturating_sub(before.cpu);
+        let cpu_left = || {
+            self.limiter
+                .counts_cpu()
+                .then(|| cpu_max.saturating_sub(cpu_used()))
         };
-        let _ = created.pid();
+        let output_bytes_max = (limits.output_kib << 10) as usize;
+        let bounds = Bounds {
+            deadline: Instant::now() + Duration::from_millis(limits.wall_ms),
+            output_bytes_max,
+            cpu_left: &cpu_left,
+        };
         let (drained, end) = created.finish(&bounds)?;
         let run_us = watch.lap_us();
+        let after = self.limiter.usage();
+        let cpu = if self.limiter.counts_cpu() {
+            cpu_used()
+        } else {
+            end.cpu
+        };
         let (report, report_truncated) = read_report(&gdo.join("out"), output_bytes_max);
+        let killed = |reason| drained.killed == Some(reason);
         Ok(Outcome {
             exit: end.exit,
             signal: end.signal,
-            timed_out: drained.killed == Some(Killed::Wall),
-            cpu_exceeded: drained.killed == Some(Killed::Cpu),
-            oom: false,
-            truncated: drained.killed == Some(Killed::Output) || report_truncated,
-            cancelled: drained.killed == Some(Killed::Cancelled),
+            timed_out: killed(Killed::Wall),
+            cpu_exceeded: killed(Killed::Cpu) || end.signal == Some(libc::SIGXCPU),
+            oom: after.oom_kills > before.oom_kills,
+            truncated: killed(Killed::Output) || report_truncated,
+            cancelled: killed(Killed::Cancelled),
             stdout: drained.stdout,
             stderr: drained.stderr,
             report,
             resources: Resources {
                 wall_ms: run_us / 1000,
-                cpu_ms: u64::try_from(end.cpu.as_millis()).unwrap_or(u64::MAX),
-                memory_peak_bytes: None,
+                cpu_ms: u64::try_from(cpu.as_millis()).unwrap_or(u64::MAX),
+                memory_peak_bytes: after.memory_peak_bytes,
             },
             stages: Stages {
                 prepare_us,
@@ -116,6 +141,15 @@ impl Worker {
             },
             degraded: self.missing.clone(),
         })
+    }
+}
+
+/// Keeps this process, and what it makes, on the processor it is on: a validator that counts
+/// processors finds one everywhere.
+fn stay_on_one_processor() {
+    let mut one = CpuSet::new();
+    if sched_getcpu().is_ok_and(|cpu| one.set(cpu).is_ok()) {
+        let _ = sched_setaffinity(Pid::from_raw(0), &one);
     }
 }
 

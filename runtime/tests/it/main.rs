@@ -3,5 +3,6 @@
 //! The images are made by the tests themselves, as OCI layouts around Debian's static busybox
 //! (package `busybox-static`).
 
+mod breakout;
 mod contract;
 mod support;

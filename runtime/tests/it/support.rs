@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use gdo_runtime::{
     HelperCommand, Image, ImageCache, Isolation, Limits, Outcome, RunRequest, Sandbox,
-    SandboxConfig,
+    SandboxConfig, default_state_dir,
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -16,7 +16,7 @@ use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
 /// The architecture of this machine, as images name it.
-pub fn architecture() -> &'static str {
+pub(crate) fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -25,15 +25,22 @@ pub fn architecture() -> &'static str {
 }
 
 /// A layer in the making.
-pub struct Layer(Builder<Vec<u8>>);
+pub(crate) struct Layer(Builder<Vec<u8>>);
 
 impl Layer {
-    pub fn new() -> Layer {
+    pub(crate) fn new() -> Layer {
         Layer(Builder::new(Vec::new()))
     }
 
     /// An entry with exactly these bytes as its path, which `tar` itself would refuse to write.
-    pub fn raw(mut self, kind: EntryType, path: &str, link: &str, mode: u32, data: &[u8]) -> Layer {
+    pub(crate) fn raw(
+        mut self,
+        kind: EntryType,
+        path: &str,
+        link: &str,
+        mode: u32,
+        data: &[u8],
+    ) -> Layer {
         let mut header = Header::new_ustar();
         header.set_entry_type(kind);
         header.set_mode(mode);
@@ -49,26 +56,26 @@ impl Layer {
         self
     }
 
-    pub fn file(self, path: &str, mode: u32, data: &[u8]) -> Layer {
+    pub(crate) fn file(self, path: &str, mode: u32, data: &[u8]) -> Layer {
         self.raw(EntryType::Regular, path, "", mode, data)
     }
 
-    pub fn directory(self, path: &str) -> Layer {
+    pub(crate) fn directory(self, path: &str) -> Layer {
         self.raw(EntryType::Directory, path, "", 0o755, b"")
     }
 
-    pub fn symlink(self, path: &str, target: &str) -> Layer {
+    pub(crate) fn symlink(self, path: &str, target: &str) -> Layer {
         self.raw(EntryType::Symlink, path, target, 0o777, b"")
     }
 
-    pub fn bytes(self) -> Vec<u8> {
+    pub(crate) fn bytes(self) -> Vec<u8> {
         self.0.into_inner().expect("writing to memory cannot fail")
     }
 }
 
 /// How a layer is stored.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Packing {
+pub(crate) enum Packing {
     Plain,
     Gzip,
 }
@@ -89,7 +96,7 @@ fn put(layout: &Path, media_type: &str, bytes: &[u8]) -> Value {
 }
 
 /// Writes an OCI layout with these layers for this machine and returns its manifest's descriptor.
-pub fn write_layout(layout: &Path, layers: &[(Packing, Vec<u8>)], config: &Value) -> Value {
+pub(crate) fn write_layout(layout: &Path, layers: &[(Packing, Vec<u8>)], config: &Value) -> Value {
     let mut descriptors = Vec::new();
     let mut diff_ids = Vec::new();
     for (packing, tar) in layers {
@@ -129,7 +136,7 @@ pub fn write_layout(layout: &Path, layers: &[(Packing, Vec<u8>)], config: &Value
     manifest
 }
 
-pub fn write_index(layout: &Path, manifests: &[Value]) {
+pub(crate) fn write_index(layout: &Path, manifests: &[Value]) {
     fs::write(
         layout.join("oci-layout"),
         r#"{"imageLayoutVersion":"1.0.0"}"#,
@@ -140,7 +147,7 @@ pub fn write_index(layout: &Path, manifests: &[Value]) {
 }
 
 /// A layer with Debian's static busybox and its shell.
-pub fn busybox() -> Layer {
+pub(crate) fn busybox() -> Layer {
     let program = ["/bin/busybox", "/usr/bin/busybox"]
         .iter()
         .find_map(|path| fs::read(path).ok())
@@ -164,18 +171,32 @@ pub fn busybox() -> Layer {
 }
 
 /// Everything one test needs: an image cache, two trees, a sandbox.
-pub struct Fixture {
-    pub dir: TempDir,
-    pub image: Image,
-    pub sandbox: Sandbox,
+pub(crate) struct Fixture {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) image: Image,
+    _state_dir: StateDir,
+    pub(crate) dir: TempDir,
+}
+
+/// A state directory, removed after the sandbox that is declared before it.
+pub(crate) struct StateDir(pub(crate) PathBuf);
+
+impl Drop for StateDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.0.join("lock"));
+        let removed = fs::remove_dir(&self.0);
+        if !std::thread::panicking() {
+            removed.expect("nothing is left in the state directory");
+        }
+    }
 }
 
 /// Path of the helper program that belongs to this crate.
-pub fn helper() -> HelperCommand {
+pub(crate) fn helper() -> HelperCommand {
     HelperCommand::program(Path::new(env!("CARGO_BIN_EXE_gdo-sandbox-helper")))
 }
 
-pub fn sandbox(state_dir: &Path) -> Sandbox {
+pub(crate) fn sandbox(state_dir: &Path) -> Sandbox {
     Sandbox::new(SandboxConfig {
         helper: helper(),
         state_dir: state_dir.to_path_buf(),
@@ -186,7 +207,7 @@ pub fn sandbox(state_dir: &Path) -> Sandbox {
 
 impl Fixture {
     /// A busybox image and a projection of one file each.
-    pub fn new() -> Fixture {
+    pub(crate) fn new() -> Fixture {
         let dir = TempDir::new().expect("make a temporary directory");
         let layout = dir.path().join("image");
         let config = json!({"Env": ["FROM_IMAGE=yes", "TZ=Mars"], "Cmd": ["/bin/sh"]});
@@ -199,20 +220,22 @@ impl Fixture {
             fs::write(dir.path().join(tree).join("file"), tree).expect("write a file");
         }
         fs::write(dir.path().join("context.json"), r#"{"version":1}"#).expect("write context");
-        let sandbox = sandbox(&dir.path().join("state"));
+        let state_dir = StateDir(default_state_dir(dir.path()));
+        let sandbox = sandbox(&state_dir.0);
         Fixture {
-            dir,
-            image,
             sandbox,
+            image,
+            _state_dir: state_dir,
+            dir,
         }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// A run of a shell script.
-    pub fn script(&self, script: &str) -> RunRequest {
+    pub(crate) fn script(&self, script: &str) -> RunRequest {
         RunRequest::new(
             &self.image,
             &self.path("base"),
@@ -222,13 +245,13 @@ impl Fixture {
         .with_command(vec!["/bin/sh".into(), "-c".into(), script.into()])
     }
 
-    pub fn run(&self, script: &str) -> Outcome {
+    pub(crate) fn run(&self, script: &str) -> Outcome {
         self.sandbox
             .run(&self.script(script))
             .expect("the run gives an outcome")
     }
 
-    pub fn run_within(&self, limits: Limits, script: &str) -> Outcome {
+    pub(crate) fn run_within(&self, limits: Limits, script: &str) -> Outcome {
         let request = self.script(script).with_limits(limits);
         self.sandbox
             .run(&request)
@@ -237,6 +260,6 @@ impl Fixture {
 }
 
 /// What a run wrote to stdout, as text.
-pub fn stdout(outcome: &Outcome) -> String {
+pub(crate) fn stdout(outcome: &Outcome) -> String {
     String::from_utf8_lossy(&outcome.stdout).into_owned()
 }

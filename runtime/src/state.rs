@@ -1,0 +1,166 @@
+//! The directory of a sandbox: who holds it, and what each helper has outside of its own process.
+//!
+//! It lies where it is gone after a reboot, like the processes it speaks about, and where every
+//! user may pass, for a container's first steps are those of a user that may not enter a home.
+//!
+//! **Invariants.** A record is on disk before what it speaks about is made, and is removed after
+//! that is gone; so [`sweep`](crate::sweep) finds everything, whenever a process was killed.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use gdo_core::id::Digest;
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::geteuid;
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::Leaf;
+use crate::error::SandboxError;
+
+/// What one helper has outside of its process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Its process, once it has one.
+    pub(crate) process: Option<ProcessId>,
+    /// Its directory, in its own view covered by a file system of its own.
+    pub(crate) work_dir: PathBuf,
+    /// Its control groups.
+    pub(crate) leaf: Leaf,
+}
+
+/// A process that cannot be confused with a later one of the same number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProcessId {
+    pub(crate) pid: i32,
+    /// Clock ticks after boot, from `/proc/<pid>/stat`.
+    pub(crate) started: u64,
+}
+
+impl ProcessId {
+    /// The process that has this number now.
+    pub(crate) fn of(pid: i32) -> Option<ProcessId> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The second field is the program's name in brackets and may hold anything.
+        let (_, rest) = stat.rsplit_once(") ")?;
+        Some(ProcessId {
+            pid,
+            started: rest.split(' ').nth(19)?.parse().ok()?,
+        })
+    }
+
+    /// True while exactly this process exists.
+    pub(crate) fn exists(self) -> bool {
+        ProcessId::of(self.pid) == Some(self)
+    }
+}
+
+/// Where a node that lives in `node_dir` keeps its sandbox's state.
+///
+/// `/run/gdo/<hash>` for root; for an ordinary user the same below `$XDG_RUNTIME_DIR`, or below
+/// a directory of its own in `/tmp` where there is none.
+#[must_use]
+pub fn default_state_dir(node_dir: &Path) -> PathBuf {
+    let node_dir = node_dir
+        .canonicalize()
+        .unwrap_or_else(|_| node_dir.to_path_buf());
+    let name = Digest::of(node_dir.as_os_str().as_encoded_bytes()).short(12);
+    let uid = geteuid();
+    let home = if uid.is_root() {
+        PathBuf::from("/run/gdo")
+    } else {
+        std::env::var_os("XDG_RUNTIME_DIR")
+            .map(PathBuf::from)
+            .filter(|dir| dir.is_absolute() && dir.is_dir())
+            .map_or_else(
+                || PathBuf::from(format!("/tmp/gdo-{uid}")),
+                |dir| dir.join("gdo"),
+            )
+    };
+    home.join(name)
+}
+
+/// A state directory that this process alone holds.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl StateDir {
+    /// Makes the directory where it is missing and takes hold of it.
+    pub(crate) fn hold(path: &Path) -> Result<StateDir, SandboxError> {
+        let at = |what: &str| format!("{what} {}", path.display());
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(path)
+            .map_err(SandboxError::io(at("make")))?;
+        let path = path.canonicalize().map_err(SandboxError::io(at("open")))?;
+        let meta = path.metadata().map_err(SandboxError::io(at("open")))?;
+        if meta.uid() != geteuid().as_raw() {
+            let problem = format!("it belongs to user {}", meta.uid());
+            return Err(SandboxError::io(at("use"))(io::Error::other(problem)));
+        }
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o711))
+            .map_err(SandboxError::io(at("set the mode of")))?;
+        let lock = path.join("lock");
+        let file =
+            File::create(&lock).map_err(SandboxError::io(format!("make {}", lock.display())))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|_| SandboxError::InUse { path: path.clone() })?;
+        Ok(StateDir { path, _lock: lock })
+    }
+
+    /// A name for this sandbox that differs from every other's on this machine.
+    pub(crate) fn name(&self) -> String {
+        Digest::of(self.path.as_os_str().as_encoded_bytes()).short(12)
+    }
+
+    /// The directory of helper number `slot`.
+    pub(crate) fn work_dir(&self, slot: u32) -> PathBuf {
+        self.path.join(format!("helper-{slot}"))
+    }
+
+    /// Writes down what helper number `slot` has, in place of what was said before.
+    pub(crate) fn write(&self, slot: u32, record: &Record) -> Result<(), SandboxError> {
+        let file = self.record(slot);
+        let half = file.with_extension("half");
+        let text = serde_json::to_vec(record)
+            .map_err(|e| SandboxError::io("write a helper's record")(io::Error::other(e)))?;
+        fs::write(&half, text)
+            .and_then(|()| fs::rename(&half, &file))
+            .map_err(SandboxError::io(format!("write {}", file.display())))
+    }
+
+    /// Forgets helper number `slot`.
+    pub(crate) fn forget(&self, slot: u32) {
+        let _ = fs::remove_file(self.record(slot));
+    }
+
+    /// Every helper that is written down.
+    pub(crate) fn records(&self) -> Result<Vec<(u32, Record)>, SandboxError> {
+        let at = format!("read {}", self.path.display());
+        let mut records = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(SandboxError::io(at.as_str()))? {
+            let name = entry.map_err(SandboxError::io(at.as_str()))?.file_name();
+            let slot = name.to_str().and_then(|name| {
+                name.strip_prefix("helper-")?
+                    .strip_suffix(".json")?
+                    .parse()
+                    .ok()
+            });
+            let Some(slot) = slot else { continue };
+            let text = fs::read(self.record(slot)).map_err(SandboxError::io(at.as_str()))?;
+            if let Ok(record) = serde_json::from_slice(&text) {
+                records.push((slot, record));
+            }
+        }
+        Ok(records)
+    }
+
+    fn record(&self, slot: u32) -> PathBuf {
+        self.path.join(format!("helper-{slot}.json"))
+    }
+}
