@@ -26,17 +26,26 @@ pub fn parse(text: &str, decimals: u8) -> Result<i128, String> {
     };
     let numeric = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
     if !numeric(whole) || fraction.is_some_and(|fraction| !numeric(fraction)) {
-        return Err(format!("amount: expected digits such as -1234.50, got '{text}'"));
+        return Err(format!(
+            "amount: expected digits such as -1234.50, got '{text}'"
+        ));
     }
     let fraction = fraction.unwrap_or("");
     if fraction.len() > usize::from(decimals) {
-        return Err(format!("amount: expected at most {decimals} decimals, got '{text}'"));
+        return Err(format!(
+            "amount: expected at most {decimals} decimals, got '{text}'"
+        ));
     }
     if whole.len() > WHOLE_DIGITS_MAX {
-        return Err(format!("amount: expected at most {WHOLE_DIGITS_MAX} digits, got '{text}'"));
+        return Err(format!(
+            "amount: expected at most {WHOLE_DIGITS_MAX} digits, got '{text}'"
+        ));
     }
     let padding = usize::from(decimals) - fraction.len();
-    let digits = whole.bytes().chain(fraction.bytes()).chain(std::iter::repeat_n(b'0', padding));
+    let digits = whole
+        .bytes()
+        .chain(fraction.bytes())
+        .chain(std::iter::repeat_n(b'0', padding));
     let units = digits.fold(0_i128, |units, digit| units * 10 + i128::from(digit - b'0'));
     Ok(if negative { -units } else { units })
 }
@@ -66,7 +75,11 @@ mod tests {
             ("-40.5", -4050, "-40.50"),
             ("0.01", 1, "0.01"),
             ("-0.01", -1, "-0.01"),
-            ("999999999999999999.99", 99_999_999_999_999_999_999, "999999999999999999.99"),
+            (
+                "999999999999999999.99",
+                99_999_999_999_999_999_999,
+                "999999999999999999.99",
+            ),
         ];
         for (text, units, shown) in cases {
             assert_eq!(parse(text, 2), Ok(units), "{text}");
@@ -77,7 +90,19 @@ mod tests {
     #[test]
     fn what_the_stock_tools_read_differently_is_refused() {
         let bad = [
-            "", "-", "+1", "1,000", "1.", ".5", "1e3", "--1", "- 1", "1.234", "1_0", "٣", "1.0.0",
+            "",
+            "-",
+            "+1",
+            "1,000",
+            "1.",
+            ".5",
+            "1e3",
+            "--1",
+            "- 1",
+            "1.234",
+            "1_0",
+            "٣",
+            "1.0.0",
             "1000000000000000000",
         ];
         for text in bad {

@@ -40,9 +40,16 @@ impl Book {
     /// A balance beyond what 127 bits hold.
     pub fn add(&mut self, transaction: &Resolved) -> Result<(), Fault> {
         for entry in &transaction.entries {
-            let balance = self.balances.entry((entry.account, entry.commodity)).or_default();
+            let balance = self
+                .balances
+                .entry((entry.account, entry.commodity))
+                .or_default();
             *balance = balance.checked_add(entry.units).ok_or_else(|| {
-                Fault::new(entry.line, rule::PRECISION, "the balance has more digits than a book can hold")
+                Fault::new(
+                    entry.line,
+                    rule::PRECISION,
+                    "the balance has more digits than a book can hold",
+                )
             })?;
         }
         Ok(())
@@ -51,7 +58,10 @@ impl Book {
     /// The balance as the journal's amounts add up.
     #[must_use]
     pub fn balance(&self, account: AccountId, commodity: CommodityId) -> i128 {
-        self.balances.get(&(account, commodity)).copied().unwrap_or(0)
+        self.balances
+            .get(&(account, commodity))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// All balances that are not zero.
@@ -113,7 +123,11 @@ impl Book {
             })
         });
         let faults: Vec<Fault> = judged.collect();
-        if faults.is_empty() { Ok(()) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(faults)
+        }
     }
 }
 
@@ -130,12 +144,20 @@ pub fn changes(transaction: &Resolved) -> Vec<Change> {
     let first_line = |account, commodity, units: i128| {
         let ours = |e: &&Entry| e.account == account && e.commodity == commodity;
         let same_way = |e: &&Entry| (e.units < 0) == (units < 0) && e.units != 0;
-        transaction.entries.iter().filter(ours).find(same_way).map_or(0, |e| e.line)
+        transaction
+            .entries
+            .iter()
+            .filter(ours)
+            .find(same_way)
+            .map_or(0, |e| e.line)
     };
     let nonzero = sums.into_iter().filter(|(_, units)| *units != 0);
     let mut changes: Vec<Change> = nonzero
-        .map(|((account, commodity), units)| {
-            Change { account, commodity, units, line: first_line(account, commodity, units) }
+        .map(|((account, commodity), units)| Change {
+            account,
+            commodity,
+            units,
+            line: first_line(account, commodity, units),
         })
         .collect();
     changes.sort_by_key(|change| (change.line, change.commodity));

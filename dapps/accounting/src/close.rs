@@ -53,9 +53,9 @@ pub fn check(
     book: &Book,
     defs: &Definitions,
 ) -> Result<(), Vec<Fault>> {
-    let head_lines = text
-        .split('\n')
-        .take_while(|line| line.is_empty() || line.starts_with(';') || line.starts_with("include "));
+    let head_lines = text.split('\n').take_while(|line| {
+        line.is_empty() || line.starts_with(';') || line.starts_with("include ")
+    });
     let head: Vec<&str> = head_lines.collect();
     let mut faults = Vec::new();
     check_covers(&head, covered, &mut faults);
@@ -65,37 +65,58 @@ pub fn check(
     if let Err(fault) = check_assertions(body, head.len() + 1, period, book, defs, &mut faults) {
         faults.push(fault);
     }
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(faults)
+    }
 }
 
 fn check_covers(head: &[&str], covered: &Covered, faults: &mut Vec<Fault>) {
-    let expected =
-        format!("; covers {} transactions, sha256 {}", covered.len(), digest(covered));
+    let expected = format!(
+        "; covers {} transactions, sha256 {}",
+        covered.len(),
+        digest(covered)
+    );
     let found = head.iter().position(|line| line.starts_with("; covers "));
     match found {
         Some(index) if head[index] == expected => {}
         found => {
             let line = found.map_or(0, |index| index + 1);
-            faults.push(Fault::new(line, rule::CLOSE, format!("expected '{expected}'")));
+            faults.push(Fault::new(
+                line,
+                rule::CLOSE,
+                format!("expected '{expected}'"),
+            ));
         }
     }
 }
 
 fn check_includes(head: &[&str], covered: &Covered, faults: &mut Vec<Fault>) {
     let directory = |path: &String| {
-        let dir = path.strip_prefix("acct/").and_then(|path| path.rsplit_once('/'));
+        let dir = path
+            .strip_prefix("acct/")
+            .and_then(|path| path.rsplit_once('/'));
         dir.map(|(dir, _)| format!("include ../{dir}/*.journal"))
     };
     let mut expected: BTreeSet<String> = covered.keys().filter_map(directory).collect();
     expected.insert("include ../def/*.journal".to_owned());
-    for (index, line) in head.iter().enumerate().filter(|(_, line)| line.starts_with("include ")) {
+    for (index, line) in head
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.starts_with("include "))
+    {
         if !expected.remove(*line) {
             let message = format!("expected one include of each directory it covers, got '{line}'");
             faults.push(Fault::new(index + 1, rule::CLOSE, message));
         }
     }
     for line in expected {
-        faults.push(Fault::new(0, rule::CLOSE, format!("expected a line '{line}'")));
+        faults.push(Fault::new(
+            0,
+            rule::CLOSE,
+            format!("expected a line '{line}'"),
+        ));
     }
 }
 
@@ -109,7 +130,11 @@ fn check_assertions(
 ) -> Result<(), Fault> {
     let closing = journal::parse(body, first_line, Grammar::Closing)?;
     if closing.date != period.last() {
-        let message = format!("date: expected {}, the period's last day, got {}", period.last(), closing.date);
+        let message = format!(
+            "date: expected {}, the period's last day, got {}",
+            period.last(),
+            closing.date
+        );
         faults.push(Fault::new(closing.line, rule::CLOSE, message));
     }
     let mut asserted: BTreeSet<(AccountId, CommodityId)> = BTreeSet::new();
@@ -127,14 +152,20 @@ fn check_assertions(
             faults.push(Fault::new(entry.line, rule::CLOSE, message));
         }
         if !asserted.insert((entry.account, entry.commodity)) {
-            let message = format!("{} is asserted twice in {}", posting.account, posting.commodity);
+            let message = format!(
+                "{} is asserted twice in {}",
+                posting.account, posting.commodity
+            );
             faults.push(Fault::new(entry.line, rule::CLOSE, message));
         }
     }
     for (account, commodity, _) in book.balances() {
         if !asserted.contains(&(account, commodity)) {
             let (account, commodity) = (defs.account(account), defs.commodity(commodity));
-            let message = format!("expected a line for {} in {}", account.name, commodity.symbol);
+            let message = format!(
+                "expected a line for {} in {}",
+                account.name, commodity.symbol
+            );
             faults.push(Fault::new(closing.line, rule::CLOSE, message));
         }
     }

@@ -84,7 +84,9 @@ impl FromStr for Period {
 fn days_in(year: u16, month: u8) -> u8 {
     match month {
         4 | 6 | 9 | 11 => 30,
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => {
+            29
+        }
         2 => 28,
         _ => 31,
     }
@@ -100,8 +102,17 @@ mod tests {
             assert_eq!(text.parse::<Date>().expect(text).to_string(), text);
         }
         let bad = [
-            "2026-02-29", "1900-02-29", "2026-13-01", "2026-00-01", "2026-04-31", "2026-1-1", "20261121",
-            "2026/11/21", "0000-01-01", "2026-11-2é", "",
+            "2026-02-29",
+            "1900-02-29",
+            "2026-13-01",
+            "2026-00-01",
+            "2026-04-31",
+            "2026-1-1",
+            "20261121",
+            "2026/11/21",
+            "0000-01-01",
+            "2026-11-2é",
+            "",
         ];
         for text in bad {
             assert!(text.parse::<Date>().is_err(), "{text:?} was accepted");
@@ -110,7 +121,10 @@ mod tests {
 
     #[test]
     fn a_period_ends_on_its_last_day() {
-        let last = |text: &str| text.parse::<Period>().map(|period| period.last().to_string());
+        let last = |text: &str| {
+            text.parse::<Period>()
+                .map(|period| period.last().to_string())
+        };
         assert_eq!(last("2024-02"), Ok("2024-02-29".into()));
         assert_eq!(last("2026"), Ok("2026-12-31".into()));
         for text in ["2026-13", "26", "2026-1", "2026-01-01", ""] {

@@ -94,21 +94,33 @@ impl Definitions {
     /// # Errors
     /// The first line that is no declaration of the subset, or declares a name again.
     pub fn add(&mut self, text: &str) -> Result<(), Fault> {
-        let mut lines = text.split('\n').enumerate().map(|(i, line)| (i + 1, line)).peekable();
+        let mut lines = text
+            .split('\n')
+            .enumerate()
+            .map(|(i, line)| (i + 1, line))
+            .peekable();
         while let Some((line, text)) = lines.next() {
             let fault = |message: String| Fault::new(line, rule::DEFINITION, message);
             if text.chars().any(char::is_control) {
-                return Err(fault("expected no tab, carriage return or other control character".into()));
+                return Err(fault(
+                    "expected no tab, carriage return or other control character".into(),
+                ));
             }
             match text.split_once(' ') {
                 None if text.is_empty() => {}
                 _ if text.starts_with(';') => {}
                 Some(("account", name)) if is_account(name) => {
                     let number = AccountId(self.accounts.len() as u32);
-                    if self.account_numbers.insert(name.to_owned(), number).is_some() {
+                    if self
+                        .account_numbers
+                        .insert(name.to_owned(), number)
+                        .is_some()
+                    {
                         return Err(fault(format!("account {name} is declared twice")));
                     }
-                    self.accounts.push(Account { name: name.to_owned() });
+                    self.accounts.push(Account {
+                        name: name.to_owned(),
+                    });
                 }
                 Some(("commodity", symbol)) if is_commodity(symbol) => {
                     let (_, format) = lines.next().unwrap_or((line, ""));
@@ -157,15 +169,24 @@ impl Definitions {
 
     /// The tags that transactions use and no file declares: `ledger --pedantic` would refuse them.
     pub fn missing_tags(&self) -> impl Iterator<Item = &'static str> + '_ {
-        ["id", "ext", "for"].into_iter().filter(|name| !self.tags.iter().any(|tag| tag == name))
+        ["id", "ext", "for"]
+            .into_iter()
+            .filter(|name| !self.tags.iter().any(|tag| tag == name))
     }
 
     fn add_commodity(&mut self, symbol: &str, decimals: u8) -> Result<(), String> {
         let number = CommodityId(self.commodities.len() as u32);
-        if self.commodity_numbers.insert(symbol.to_owned(), number).is_some() {
+        if self
+            .commodity_numbers
+            .insert(symbol.to_owned(), number)
+            .is_some()
+        {
             return Err(format!("commodity {symbol} is declared twice"));
         }
-        self.commodities.push(Commodity { symbol: symbol.to_owned(), decimals });
+        self.commodities.push(Commodity {
+            symbol: symbol.to_owned(),
+            decimals,
+        });
         Ok(())
     }
 }
@@ -179,7 +200,9 @@ fn read_format(line: &str, symbol: &str) -> Result<u8, String> {
         .filter(|zeros| (1..=usize::from(DECIMALS_MAX)).contains(&zeros.len()))
         .filter(|zeros| zeros.bytes().all(|c| c == b'0'));
     decimals.map(|zeros| zeros.len() as u8).ok_or_else(|| {
-        format!("expected '    format 1,000.00 {symbol}' with 1 to {DECIMALS_MAX} zeros, got '{line}'")
+        format!(
+            "expected '    format 1,000.00 {symbol}' with 1 to {DECIMALS_MAX} zeros, got '{line}'"
+        )
     })
 }
 
@@ -227,10 +250,21 @@ mod tests {
     fn messages_name_the_person() {
         let named = |name: &str| Account { name: name.into() }.balance_name();
         assert_eq!(named("Liabilities:Member:alice"), "alice's balance");
-        assert_eq!(named("Liabilities:Member:alice:float:vending-b"), "alice's float for vending-b");
+        assert_eq!(
+            named("Liabilities:Member:alice:float:vending-b"),
+            "alice's float for vending-b"
+        );
         assert_eq!(named("Assets:Cash"), "Assets:Cash's balance");
-        let float = Account { name: "Liabilities:Member:alice:float:vending-b".into() };
+        let float = Account {
+            name: "Liabilities:Member:alice:float:vending-b".into(),
+        };
         assert_eq!(float.float_device(), Some("vending-b"));
-        assert_eq!(Account { name: "Liabilities:Member:alice".into() }.float_device(), None);
+        assert_eq!(
+            Account {
+                name: "Liabilities:Member:alice".into()
+            }
+            .float_device(),
+            None
+        );
     }
 }

@@ -54,6 +54,10 @@ pub struct Fault {
 impl Fault {
     /// A fault at a line.
     pub fn new(line: usize, rule: &'static str, message: impl fmt::Display) -> Self {
-        Self { line, rule, message: message.to_string() }
+        Self {
+            line,
+            rule,
+            message: message.to_string(),
+        }
     }
 }

@@ -36,31 +36,43 @@ pub fn check(text: &str, directories: &Directories) -> Result<Missing, Fault> {
     for (line, text) in text.split('\n').enumerate().map(|(i, line)| (i + 1, line)) {
         let fault = |message: String| Fault::new(line, rule::INCLUDE, message);
         if text.chars().any(char::is_control) {
-            return Err(fault("expected no tab, carriage return or other control character".into()));
+            return Err(fault(
+                "expected no tab, carriage return or other control character".into(),
+            ));
         }
         if text.is_empty() || text.starts_with(';') {
             continue;
         }
         let Some(included) = text.strip_prefix("include ") else {
-            return Err(fault(format!("expected 'include …' or a comment, got '{text}'")));
+            return Err(fault(format!(
+                "expected 'include …' or a comment, got '{text}'"
+            )));
         };
         if included == DEFINITIONS {
             definitions = true;
             continue;
         }
         if !definitions {
-            return Err(fault(format!("expected 'include {DEFINITIONS}' first, got '{text}'")));
+            return Err(fault(format!(
+                "expected 'include {DEFINITIONS}' first, got '{text}'"
+            )));
         }
         let directory = included.strip_suffix("/*.journal").unwrap_or(included);
         if !directories.contains_key(directory) {
             let expected = "expected the directory of a month that holds transactions";
-            return Err(fault(format!("{expected}, such as 'include txn/2026/11/*.journal', got '{text}'")));
+            return Err(fault(format!(
+                "{expected}, such as 'include txn/2026/11/*.journal', got '{text}'"
+            )));
         }
         if !included.ends_with("/*.journal") {
-            return Err(fault(format!("expected 'include {directory}/*.journal', got '{text}'")));
+            return Err(fault(format!(
+                "expected 'include {directory}/*.journal', got '{text}'"
+            )));
         }
         if !seen.insert(directory) {
-            return Err(fault(format!("{directory} is included twice: its transactions would count twice")));
+            return Err(fault(format!(
+                "{directory} is included twice: its transactions would count twice"
+            )));
         }
     }
     if !definitions {
@@ -68,8 +80,15 @@ pub fn check(text: &str, directories: &Directories) -> Result<Missing, Fault> {
         return Err(Fault::new(0, rule::INCLUDE, message));
     }
     let mut missing = Missing::default();
-    for directory in directories.keys().filter(|directory| !seen.contains(directory.as_str())) {
-        let list = if directory.starts_with("txn/") { &mut missing.required } else { &mut missing.noted };
+    for directory in directories
+        .keys()
+        .filter(|directory| !seen.contains(directory.as_str()))
+    {
+        let list = if directory.starts_with("txn/") {
+            &mut missing.required
+        } else {
+            &mut missing.noted
+        };
         list.push(directory.clone());
     }
     Ok(missing)
@@ -80,7 +99,9 @@ mod tests {
     use super::*;
 
     fn directories(list: &[&str]) -> Directories {
-        list.iter().map(|dir| ((*dir).to_owned(), format!("acct/{dir}/x.journal"))).collect()
+        list.iter()
+            .map(|dir| ((*dir).to_owned(), format!("acct/{dir}/x.journal")))
+            .collect()
     }
 
     #[test]

@@ -101,17 +101,33 @@ pub fn parse(text: &str, first_line: usize, grammar: Grammar) -> Result<Transact
         }
     }
     if postings.is_empty() {
-        return Err(Fault::new(line, rule::SYNTAX, "expected postings below the date"));
+        return Err(Fault::new(
+            line,
+            rule::SYNTAX,
+            "expected postings below the date",
+        ));
     }
     let id = tags.id.ok_or_else(|| {
-        Fault::new(line, rule::ID, "expected a line '    ; id: <ulid>' below the date")
+        Fault::new(
+            line,
+            rule::ID,
+            "expected a line '    ; id: <ulid>' below the date",
+        )
     })?;
-    Ok(Transaction { date, line, id, ext: tags.ext, postings })
+    Ok(Transaction {
+        date,
+        line,
+        id,
+        ext: tags.ext,
+        postings,
+    })
 }
 
 /// The lines with their numbers. `\r` is left in and refused with the other control characters.
 fn numbered(text: &str, first: usize) -> impl Iterator<Item = (usize, &str)> {
-    text.split('\n').enumerate().map(move |(i, line)| (i + first, line))
+    text.split('\n')
+        .enumerate()
+        .map(move |(i, line)| (i + first, line))
 }
 
 fn check_characters(line: usize, text: &str) -> Result<(), Fault> {
@@ -120,7 +136,11 @@ fn check_characters(line: usize, text: &str) -> Result<(), Fault> {
         return Err(Fault::new(line, rule::SYNTAX, expected));
     }
     if text.ends_with(' ') {
-        return Err(Fault::new(line, rule::SYNTAX, "expected no space at the end of the line"));
+        return Err(Fault::new(
+            line,
+            rule::SYNTAX,
+            "expected no space at the end of the line",
+        ));
     }
     Ok(())
 }
@@ -130,7 +150,10 @@ fn read_head(line: usize, text: &str) -> Result<Date, Fault> {
     let syntax = |message: String| Fault::new(line, rule::SYNTAX, message);
     let (date, rest) = text.split_once(' ').unwrap_or((text, ""));
     let date: Date = date.parse().map_err(syntax)?;
-    let description = rest.strip_prefix("* ").or(rest.strip_prefix("! ")).unwrap_or(rest);
+    let description = rest
+        .strip_prefix("* ")
+        .or(rest.strip_prefix("! "))
+        .unwrap_or(rest);
     let plain = description.starts_with(char::is_alphanumeric)
         && !description.contains([';', '|', '='])
         && !description.contains("  ");
@@ -154,9 +177,13 @@ impl<'a> Tags<'a> {
         let syntax = |message: String| Fault::new(line, rule::SYNTAX, message);
         // ledger reads ":a:b:" and "[date]" in comments as tags and dates.
         if comment.starts_with([':', '[']) || comment.contains("::") {
-            return Err(syntax("comment: expected none of ledger's ':tag:', '[date]' or '::'".into()));
+            return Err(syntax(
+                "comment: expected none of ledger's ':tag:', '[date]' or '::'".into(),
+            ));
         }
-        let Some((key, value)) = comment.split_once(": ").or(comment.strip_suffix(':').map(|k| (k, "")))
+        let Some((key, value)) = comment
+            .split_once(": ")
+            .or(comment.strip_suffix(':').map(|k| (k, "")))
         else {
             return match comment.contains(':') {
                 true => Err(syntax("comment: expected 'tag: value', or no ':'".into())),
@@ -181,13 +208,19 @@ impl<'a> Tags<'a> {
             }
             _ => return Err(syntax(format!("tag: expected id, ext or for, got '{key}'"))),
         };
-        if twice { Err(syntax(format!("tag {key}: stands there twice"))) } else { Ok(()) }
+        if twice {
+            Err(syntax(format!("tag {key}: stands there twice")))
+        } else {
+            Ok(())
+        }
     }
 }
 
 fn read_posting(line: usize, body: &str, grammar: Grammar) -> Result<Posting<'_>, Fault> {
     let expected = match grammar {
-        Grammar::Transaction => "posting: expected 'Account  -1.00 USD', two spaces before the amount",
+        Grammar::Transaction => {
+            "posting: expected 'Account  -1.00 USD', two spaces before the amount"
+        }
         Grammar::Closing => "posting: expected 'Account  0.00 USD = 1.00 USD'",
     };
     let syntax = || Fault::new(line, rule::SYNTAX, format!("{expected}, got '{body}'"));
@@ -206,12 +239,22 @@ fn read_posting(line: usize, body: &str, grammar: Grammar) -> Result<Posting<'_>
     };
     if !is_account(account) {
         let form = "account: expected Assets, Liabilities, Equity, Income or Expenses and segments of letters, digits, '-', '_', '.' and single spaces";
-        return Err(Fault::new(line, rule::SYNTAX, format!("{form}, got '{account}'")));
+        return Err(Fault::new(
+            line,
+            rule::SYNTAX,
+            format!("{form}, got '{account}'"),
+        ));
     }
     if !is_commodity(commodity) {
         return Err(syntax());
     }
-    Ok(Posting { line, account, number, commodity, assertion })
+    Ok(Posting {
+        line,
+        account,
+        number,
+        commodity,
+        assertion,
+    })
 }
 
 /// Whether both tools read `name` as one account, below one of the five roots.
@@ -223,11 +266,15 @@ pub fn is_account(name: &str) -> bool {
         text.starts_with(|c: char| c.is_ascii_alphanumeric())
             && !text.ends_with(' ')
             && !text.contains("  ")
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_. ".contains(c))
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_. ".contains(c))
     };
     let rest: Vec<&str> = segments.collect();
-    matches!(root, "Assets" | "Liabilities" | "Equity" | "Income" | "Expenses")
-        && (1..=15).contains(&rest.len())
+    matches!(
+        root,
+        "Assets" | "Liabilities" | "Equity" | "Income" | "Expenses"
+    ) && (1..=15).contains(&rest.len())
         && name.len() <= 200
         && rest.into_iter().all(segment)
 }
@@ -249,7 +296,11 @@ mod tests {
         let transaction = parse(GOOD, 1, Grammar::Transaction).expect("good");
         assert_eq!(transaction.line, 3);
         assert_eq!(transaction.ext, Some((6, "bank-7")));
-        let lines: Vec<_> = transaction.postings.iter().map(|p| (p.line, p.account)).collect();
+        let lines: Vec<_> = transaction
+            .postings
+            .iter()
+            .map(|p| (p.line, p.account))
+            .collect();
         assert_eq!(lines, [(8, "Income:Bar"), (9, "Liabilities:Member:alice")]);
         assert_eq!(transaction.postings[1].number, "40.00");
     }
@@ -286,9 +337,15 @@ mod tests {
             (format!("{GOOD}\n{GOOD}"), 11),
             (format!("{GOOD}include /etc/passwd\n"), 10),
             ("include /etc/passwd\n".into(), 1),
-            (GOOD.replace("    ; id: 01KAJ3T6Z8Q4M2W9X5Y7B1C0DE\n", ""), 3),
+            (
+                GOOD.replace("    ; id: 01KAJ3T6Z8Q4M2W9X5Y7B1C0DE\n", ""),
+                3,
+            ),
             (String::new(), 1),
-            ("2026-11-21 Nothing\n    ; id: 01KAJ3T6Z8Q4M2W9X5Y7B1C0DE\n".into(), 1),
+            (
+                "2026-11-21 Nothing\n    ; id: 01KAJ3T6Z8Q4M2W9X5Y7B1C0DE\n".into(),
+                1,
+            ),
         ];
         for (text, line) in cases {
             let fault = parse(&text, 1, Grammar::Transaction).expect_err(&text);
@@ -300,7 +357,10 @@ mod tests {
     fn a_closing_asserts_every_balance() {
         let text = "2026-11-30 Close\n    ; id: 01KAJ3T6Z8Q4M2W9X5Y7B1C0DE\n    Assets:Cash  0.00 USD = 7.00 USD\n";
         let closing = parse(text, 5, Grammar::Closing).expect("good");
-        assert_eq!((closing.postings[0].line, closing.postings[0].assertion), (7, Some("7.00")));
+        assert_eq!(
+            (closing.postings[0].line, closing.postings[0].assertion),
+            (7, Some("7.00"))
+        );
         assert!(parse(&text.replace(" = 7.00 USD", ""), 1, Grammar::Closing).is_err());
         assert!(parse(&text.replace("7.00 USD", "7.00 EUR"), 1, Grammar::Closing).is_err());
     }

@@ -29,7 +29,9 @@ impl Pattern {
             if pattern == "**" {
                 return true;
             }
-            let Some(segment) = segments.next() else { return false };
+            let Some(segment) = segments.next() else {
+                return false;
+            };
             let same = match pattern.as_str() {
                 "*" => true,
                 "{member}" => segment == member,
@@ -54,14 +56,30 @@ mod tests {
             ("Assets:**", "Assets:Cash:Till", true),
             ("Assets:**", "Assets", true),
             ("Assets:*", "Assets:Cash:Till", false),
-            ("Liabilities:Member:{member}", "Liabilities:Member:alice", true),
-            ("Liabilities:Member:{member}", "Liabilities:Member:bob", false),
-            ("Liabilities:Member:*:float:{member}", "Liabilities:Member:bob:float:alice", true),
+            (
+                "Liabilities:Member:{member}",
+                "Liabilities:Member:alice",
+                true,
+            ),
+            (
+                "Liabilities:Member:{member}",
+                "Liabilities:Member:bob",
+                false,
+            ),
+            (
+                "Liabilities:Member:*:float:{member}",
+                "Liabilities:Member:bob:float:alice",
+                true,
+            ),
             ("Income:Bar", "Income:Bar:Beer", false),
         ];
         for (pattern, account, expected) in cases {
             let parsed = Pattern::parse(pattern).expect(pattern);
-            assert_eq!(parsed.matches(account, "alice"), expected, "{pattern} on {account}");
+            assert_eq!(
+                parsed.matches(account, "alice"),
+                expected,
+                "{pattern} on {account}"
+            );
         }
         for bad in ["", "a::b", "a*", "**:a", "a:**:b", "***"] {
             assert!(Pattern::parse(bad).is_err(), "{bad:?} was accepted");

@@ -96,7 +96,11 @@ impl Floors {
             let at = |message: String| definition(format!("floor {}: {message}", i + 1));
             let account = Pattern::parse(&raw.account).map_err(at)?;
             amount::parse(&raw.floor, amount::DECIMALS_MAX).map_err(at)?;
-            Ok(Floor { account, commodity: raw.commodity, floor: raw.floor })
+            Ok(Floor {
+                account,
+                commodity: raw.commodity,
+                floor: raw.floor,
+            })
         });
         floors.collect::<Result<_, _>>().map(Self)
     }
@@ -109,7 +113,10 @@ impl Floors {
         }
         let matches = |floor: &&Floor| {
             floor.account.matches(&account.name, "")
-                && floor.commodity.as_ref().is_none_or(|symbol| *symbol == commodity.symbol)
+                && floor
+                    .commodity
+                    .as_ref()
+                    .is_none_or(|symbol| *symbol == commodity.symbol)
         };
         // A floor with more decimals than the commodity has is met by rounding towards more money.
         let floor = self.0.iter().find(matches)?;
@@ -130,9 +137,9 @@ impl Posters {
         let posters = raw.poster.into_iter().enumerate().map(|(i, raw)| {
             let patterns = |key: &str, texts: &[String]| {
                 let parsed = texts.iter().map(|text| Pattern::parse(text));
-                parsed.collect::<Result<Vec<_>, _>>().map_err(|message| {
-                    definition(format!("poster {}: {key}: {message}", i + 1))
-                })
+                parsed
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(|message| definition(format!("poster {}: {key}: {message}", i + 1)))
             };
             Ok(Poster {
                 who: raw.who,
@@ -155,13 +162,19 @@ impl Posters {
         changes: &[(&Account, Direction)],
     ) -> Result<(), usize> {
         let mut furthest = 0;
-        for poster in self.0.iter().filter(|poster| speaks_of(&poster.who, name, member)) {
+        for poster in self
+            .0
+            .iter()
+            .filter(|poster| speaks_of(&poster.who, name, member))
+        {
             let refused = changes.iter().position(|(account, direction)| {
                 let patterns = match direction {
                     Direction::Raise => &poster.raise,
                     Direction::Lower => &poster.lower,
                 };
-                !patterns.iter().any(|pattern| pattern.matches(&account.name, name.as_str()))
+                !patterns
+                    .iter()
+                    .any(|pattern| pattern.matches(&account.name, name.as_str()))
             });
             match refused {
                 None => return Ok(()),
@@ -189,7 +202,11 @@ fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Fault> {
 }
 
 fn check_version(v: u32) -> Result<(), Fault> {
-    if v == 1 { Ok(()) } else { Err(definition(format!("v: expected 1, got {v}"))) }
+    if v == 1 {
+        Ok(())
+    } else {
+        Err(definition(format!("v: expected 1, got {v}")))
+    }
 }
 
 fn definition(message: String) -> Fault {
@@ -208,7 +225,10 @@ mod tests {
     }
 
     fn commodity(symbol: &str, decimals: u8) -> Commodity {
-        Commodity { symbol: symbol.into(), decimals }
+        Commodity {
+            symbol: symbol.into(),
+            decimals,
+        }
     }
 
     #[test]
@@ -220,9 +240,22 @@ mod tests {
         let usd = commodity("USD", 2);
         let floor = |name: &str, commodity: &Commodity| floors.floor(&account(name), commodity);
         assert_eq!(floor("Liabilities:Member:house", &usd), Some(-10_000));
-        assert_eq!(floor("Liabilities:Member:alice", &usd), Some(1), "rounded towards more money");
-        assert_eq!(floor("Liabilities:Member:alice", &commodity("EUR", 2)), None);
-        assert_eq!(floor("Liabilities:Member:alice:float:vending-b", &commodity("EUR", 2)), Some(0));
+        assert_eq!(
+            floor("Liabilities:Member:alice", &usd),
+            Some(1),
+            "rounded towards more money"
+        );
+        assert_eq!(
+            floor("Liabilities:Member:alice", &commodity("EUR", 2)),
+            None
+        );
+        assert_eq!(
+            floor(
+                "Liabilities:Member:alice:float:vending-b",
+                &commodity("EUR", 2)
+            ),
+            Some(0)
+        );
         assert_eq!(floor("Assets:Cash", &usd), None);
     }
 
@@ -251,7 +284,11 @@ mod tests {
             posters.permit(&bob, &member(roles), changes)
         };
         assert_eq!(permit(&[], &spend), Ok(()));
-        assert_eq!(permit(&[], &steal), Err(1), "the second change is what stopped it");
+        assert_eq!(
+            permit(&[], &steal),
+            Err(1),
+            "the second change is what stopped it"
+        );
         assert_eq!(permit(&["board"], &steal), Ok(()));
         assert_eq!(permit(&[], &mixed), Err(1), "two entries do not add up");
     }
@@ -262,13 +299,20 @@ mod tests {
             ("v = 2\n", 0),
             ("v = 1\nfloors = []\n", 2),
             ("v = 1\n[[floor]]\naccount = \"a*\"\nfloor = \"0\"\n", 0),
-            ("v = 1\n[[floor]]\naccount = \"Assets:**\"\nfloor = \"1,0\"\n", 0),
+            (
+                "v = 1\n[[floor]]\naccount = \"Assets:**\"\nfloor = \"1,0\"\n",
+                0,
+            ),
             ("v = 1\n[[floor]]\naccount = \"Assets:**\"\nfloor = 0\n", 4),
             ("", 1),
         ];
         for (text, line) in cases {
             let fault = Floors::parse(text).expect_err(text);
-            assert_eq!((fault.rule, fault.line), (rule::DEFINITION, line), "{fault:?}");
+            assert_eq!(
+                (fault.rule, fault.line),
+                (rule::DEFINITION, line),
+                "{fault:?}"
+            );
         }
         let fault = Posters::parse("v = 1\n[[poster]]\nwho = \"everybody\"\n").expect_err("set");
         assert_eq!(fault.line, 3, "{fault:?}");

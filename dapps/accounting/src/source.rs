@@ -82,7 +82,10 @@ pub struct Entry {
 pub fn classify(path: &str) -> Result<Role, String> {
     let parts: Vec<&str> = path.split('/').collect();
     let place = |writer: Option<&str>, year: &str, month: &str, name: &str| {
-        let writer = writer.map(str::parse).transpose().map_err(|error: gdo_core::error::FormatError| error.to_string())?;
+        let writer = writer
+            .map(str::parse)
+            .transpose()
+            .map_err(|error: gdo_core::error::FormatError| error.to_string())?;
         let id = name.strip_suffix(".journal").unwrap_or("").parse::<Ulid>();
         let id = id.map_err(|error| error.to_string())?;
         let month = format!("{year}/{month}");
@@ -110,18 +113,31 @@ pub fn classify(path: &str) -> Result<Role, String> {
 pub fn resolve(text: &str, place: &Place, defs: &Definitions) -> Result<Resolved, Fault> {
     let transaction = journal::parse(text, 1, Grammar::Transaction)?;
     if transaction.id != place.id {
-        let message = format!("id: expected {}, as the file is named, got {}", place.id, transaction.id);
+        let message = format!(
+            "id: expected {}, as the file is named, got {}",
+            place.id, transaction.id
+        );
         return Err(Fault::new(transaction.line, rule::ID, message));
     }
     if transaction.date.directory() != place.month {
-        let message = format!("date: expected a day of {}, as the directory is named, got {}", place.month, transaction.date);
+        let message = format!(
+            "date: expected a day of {}, as the directory is named, got {}",
+            place.month, transaction.date
+        );
         return Err(Fault::new(transaction.line, rule::DATE, message));
     }
-    let entries = transaction.postings.iter().map(|posting| resolve_posting(posting, defs));
+    let entries = transaction
+        .postings
+        .iter()
+        .map(|posting| resolve_posting(posting, defs));
     let entries: Vec<Entry> = entries.collect::<Result<_, _>>()?;
     check_balanced(transaction.line, &entries, defs)?;
     let ext = transaction.ext.map(|(line, text)| (line, text.to_owned()));
-    Ok(Resolved { date: transaction.date, ext, entries })
+    Ok(Resolved {
+        date: transaction.date,
+        ext,
+        entries,
+    })
 }
 
 /// Resolves one posting.
@@ -131,18 +147,32 @@ pub fn resolve(text: &str, place: &Place, defs: &Definitions) -> Result<Resolved
 pub fn resolve_posting(posting: &Posting<'_>, defs: &Definitions) -> Result<Entry, Fault> {
     let fault = |rule, message: String| Fault::new(posting.line, rule, message);
     let account = defs.account_id(posting.account).ok_or_else(|| {
-        let message = format!("account {} is not declared: add 'account {}' to acct/def/", posting.account, posting.account);
+        let message = format!(
+            "account {} is not declared: add 'account {}' to acct/def/",
+            posting.account, posting.account
+        );
         fault(rule::ACCOUNT, message)
     })?;
     let commodity = defs.commodity_id(posting.commodity).ok_or_else(|| {
-        let message = format!("commodity {} is not declared: add it to acct/def/", posting.commodity);
+        let message = format!(
+            "commodity {} is not declared: add it to acct/def/",
+            posting.commodity
+        );
         fault(rule::COMMODITY, message)
     })?;
     let decimals = defs.commodity(commodity).decimals;
-    let read = |text: &str| amount::parse(text, decimals).map_err(|message| fault(rule::PRECISION, message));
+    let read = |text: &str| {
+        amount::parse(text, decimals).map_err(|message| fault(rule::PRECISION, message))
+    };
     let units = read(posting.number)?;
     let asserted = posting.assertion.map(read).transpose()?;
-    Ok(Entry { line: posting.line, account, commodity, units, asserted })
+    Ok(Entry {
+        line: posting.line,
+        account,
+        commodity,
+        units,
+        asserted,
+    })
 }
 
 fn check_balanced(line: usize, entries: &[Entry], defs: &Definitions) -> Result<(), Fault> {
@@ -151,7 +181,11 @@ fn check_balanced(line: usize, entries: &[Entry], defs: &Definitions) -> Result<
     commodities.dedup();
     for id in commodities {
         // At most 500 amounts below 10^26: no overflow.
-        let sum: i128 = entries.iter().filter(|e| e.commodity == id).map(|e| e.units).sum();
+        let sum: i128 = entries
+            .iter()
+            .filter(|e| e.commodity == id)
+            .map(|e| e.units)
+            .sum();
         if sum != 0 {
             let commodity = defs.commodity(id);
             let message = format!(

@@ -37,13 +37,19 @@ use crate::source::{
 pub fn validate(input: &Input, report: &mut Report) -> Result<(), Undecided> {
     for (path, _) in input.base.under("acct/") {
         if is_record(path) && !input.candidate.contains(path) {
-            report.file(path, immutable::DELETED, "deleted: post a transaction that reverses it instead");
+            report.file(
+                path,
+                immutable::DELETED,
+                "deleted: post a transaction that reverses it instead",
+            );
         }
     }
     if input.candidate.under("acct/").next().is_none() {
         return Ok(());
     }
-    let Some(rules) = load_rules(input, report) else { return Ok(()) };
+    let Some(rules) = load_rules(input, report) else {
+        return Ok(());
+    };
     let mut run = Run::new(input, rules);
     let mut fresh = run.scan(report)?;
     run.check_main(report);
@@ -56,7 +62,9 @@ pub fn validate(input: &Input, report: &mut Report) -> Result<(), Undecided> {
 
 /// Whether files at `path` are written once.
 fn is_record(path: &str) -> bool {
-    ["acct/txn/", "acct/log/", "acct/close/"].iter().any(|dir| path.starts_with(dir))
+    ["acct/txn/", "acct/log/", "acct/close/"]
+        .iter()
+        .any(|dir| path.starts_with(dir))
 }
 
 struct Rules {
@@ -76,14 +84,22 @@ fn load_rules(input: &Input, report: &mut Report) -> Option<Rules> {
         }
     }
     for tag in defs.missing_tags() {
-        report.file("acct/def/", rule::DEFINITION, format!("expected a line 'tag {tag}' in a journal here"));
+        report.file(
+            "acct/def/",
+            rule::DEFINITION,
+            format!("expected a line 'tag {tag}' in a journal here"),
+        );
     }
     let floors = load_rule_file(input, FLOORS, report, Floors::parse);
     let posters = load_rule_file(input, POSTERS, report, Posters::parse);
     if report.count() > before {
         return None;
     }
-    Some(Rules { defs, floors: floors?, posters: posters? })
+    Some(Rules {
+        defs,
+        floors: floors?,
+        posters: posters?,
+    })
 }
 
 /// Parses the candidate's file, and returns the base's if there is one.
@@ -154,14 +170,22 @@ impl<'a> Run<'a> {
     fn new(input: &'a Input, rules: Rules) -> Self {
         let mut blocks = BTreeMap::new();
         for (index, block) in input.context.blocks.iter().enumerate() {
-            for operation in block.operations.iter().filter(|operation| operation.new.is_some()) {
+            for operation in block
+                .operations
+                .iter()
+                .filter(|operation| operation.new.is_some())
+            {
                 blocks.entry(operation.path.as_str()).or_insert(index);
             }
         }
-        let closings = input.base.under("acct/close/").filter_map(|(path, _)| match classify(path) {
-            Ok(Role::Closing(period)) => Some(period),
-            _ => None,
-        });
+        let closings =
+            input
+                .base
+                .under("acct/close/")
+                .filter_map(|(path, _)| match classify(path) {
+                    Ok(Role::Closing(period)) => Some(period),
+                    _ => None,
+                });
         let closed_until = close::closed_until(closings);
         Self {
             input,
@@ -198,7 +222,11 @@ impl<'a> Run<'a> {
             let text = match input.candidate.read_text(path, bytes_max(&role)) {
                 Ok(text) => text,
                 Err(error) => {
-                    report.file(path, if old { immutable::CHANGED } else { rule::PATH }, error);
+                    report.file(
+                        path,
+                        if old { immutable::CHANGED } else { rule::PATH },
+                        error,
+                    );
                     continue;
                 }
             };
@@ -236,15 +264,23 @@ impl<'a> Run<'a> {
             return Err(Undecided::Context(message));
         }
         let principal = index.map(|index| &blocks[index].principal);
-        Ok(Fresh { path, block: index.unwrap_or(usize::MAX), principal, content })
+        Ok(Fresh {
+            path,
+            block: index.unwrap_or(usize::MAX),
+            principal,
+            content,
+        })
     }
 
     fn note_directory(&mut self, path: &str) {
-        let directory = path.strip_prefix("acct/").and_then(|path| path.rsplit_once('/'));
+        let directory = path
+            .strip_prefix("acct/")
+            .and_then(|path| path.rsplit_once('/'));
         if let Some((directory, _)) = directory
             && !self.directories.contains_key(directory)
         {
-            self.directories.insert(directory.to_owned(), path.to_owned());
+            self.directories
+                .insert(directory.to_owned(), path.to_owned());
         }
     }
 
@@ -279,7 +315,9 @@ impl<'a> Run<'a> {
             }
             Content::Closing(period, text) => match self.judge_closing(*period, text) {
                 Ok(()) => self.closed_until = Some(period.last()),
-                Err(faults) => faults.iter().for_each(|fault| tell(report, item.path, fault)),
+                Err(faults) => faults
+                    .iter()
+                    .for_each(|fault| tell(report, item.path, fault)),
             },
         }
         Ok(())
@@ -308,8 +346,13 @@ impl<'a> Run<'a> {
             }
         }
         let Rules { defs, floors, .. } = &self.rules;
-        let judged =
-            self.book.judge(resolved, place.writer.as_ref(), item.principal, defs, floors);
+        let judged = self.book.judge(
+            resolved,
+            place.writer.as_ref(),
+            item.principal,
+            defs,
+            floors,
+        );
         Ok(judged.err().unwrap_or_default())
     }
 
@@ -355,9 +398,15 @@ impl<'a> Run<'a> {
         let mut covered = close::Covered::new();
         for path in &self.booked {
             // It was read and resolved before.
-            let Ok(text) = self.input.candidate.read_text(path, TRANSACTION_BYTES_MAX) else { continue };
-            let Ok(Role::Transaction(place)) = classify(path) else { continue };
-            let Ok(resolved) = resolve(&text, &place, &self.rules.defs) else { continue };
+            let Ok(text) = self.input.candidate.read_text(path, TRANSACTION_BYTES_MAX) else {
+                continue;
+            };
+            let Ok(Role::Transaction(place)) = classify(path) else {
+                continue;
+            };
+            let Ok(resolved) = resolve(&text, &place, &self.rules.defs) else {
+                continue;
+            };
             if resolved.date <= period.last() {
                 covered.insert(path.clone(), gdo_core::id::Digest::of(text.as_bytes()));
                 book.add(&resolved).map_err(|fault| vec![fault])?;
@@ -369,12 +418,21 @@ impl<'a> Run<'a> {
     /// Takes a transaction into the books, unless its id or reference is taken.
     fn book_it(&mut self, path: &str, place: &Place, resolved: &Resolved, report: &mut Report) {
         if let Some(other) = self.ids.get(&place.id) {
-            report.file(path, rule::DUPLICATE, format!("id {} is that of {other}", place.id));
+            report.file(
+                path,
+                rule::DUPLICATE,
+                format!("id {} is that of {other}", place.id),
+            );
             return;
         }
         if let Some((line, ext)) = &resolved.ext {
             if let Some(other) = self.exts.get(ext) {
-                report.line(path, *line, rule::EXT, format!("ext {ext} is that of {other}"));
+                report.line(
+                    path,
+                    *line,
+                    rule::EXT,
+                    format!("ext {ext} is that of {other}"),
+                );
                 return;
             }
             self.exts.insert(ext.clone(), path.to_owned());
@@ -397,5 +455,7 @@ fn bytes_max(role: &Role) -> u64 {
 /// Whether the base has the same file. Its bytes are compared with those that were just read.
 fn is_unchanged(base: &Tree, path: &str, kind: Kind, text: &str) -> bool {
     base.kind(path) == Some(kind)
-        && base.read(path, text.len() as u64).is_ok_and(|bytes| bytes == text.as_bytes())
+        && base
+            .read(path, text.len() as u64)
+            .is_ok_and(|bytes| bytes == text.as_bytes())
 }

@@ -21,7 +21,11 @@ pub fn read(candidate: &Tree, report: &mut Report) -> Option<BTreeMap<DappName, 
     for (path, _) in candidate.under(&dir) {
         match path[dir.len()..].split_once('/') {
             Some((folder, _)) => drop(folders.insert(folder)),
-            None => report.file(path, rules::DAPP, format!("expected {DAPPS_DIR}/<name>/dapp.toml")),
+            None => report.file(
+                path,
+                rules::DAPP,
+                format!("expected {DAPPS_DIR}/<name>/dapp.toml"),
+            ),
         }
     }
     let mut manifests = BTreeMap::new();
@@ -44,22 +48,23 @@ fn read_one(candidate: &Tree, folder: &str) -> Result<(DappName, Manifest), File
     let text = text.map_err(|error| FileError::new(&file, error))?;
     let manifest = Manifest::parse(&file, &text)?;
     if manifest.name.as_str() != folder {
-        let message = format!("name: expected '{folder}', as the folder is named, got '{}'", manifest.name);
+        let message = format!(
+            "name: expected '{folder}', as the folder is named, got '{}'",
+            manifest.name
+        );
         return Err(FileError::new(&file, message));
     }
     Ok((manifest.name.clone(), manifest))
 }
 
 /// A rule whose dapp sees nothing of what the rule covers would never be judged by it.
-pub fn check_sight(
-    policy: &Policy,
-    manifests: &BTreeMap<DappName, Manifest>,
-    report: &mut Report,
-) {
+pub fn check_sight(policy: &Policy, manifests: &BTreeMap<DappName, Manifest>, report: &mut Report) {
     for rule in policy.rules() {
         let covered = rule.path.as_str();
         for name in &rule.dapps {
-            let Some(manifest) = manifests.get(name) else { continue };
+            let Some(manifest) = manifests.get(name) else {
+                continue;
+            };
             let globs = &manifest.validator.reads;
             if !globs.iter().any(|glob| may_meet(glob.as_str(), covered)) {
                 let message = format!(

@@ -36,19 +36,43 @@ struct Descriptor {
 /// Checks the layout at `dir`.
 pub fn check(candidate: &Tree, dir: &str, report: &mut Report) {
     let index_path = format!("{dir}/index.json");
-    let Some(bytes) = read(candidate, &index_path, JSON_BYTES_MAX, report) else { return };
-    let Some(index) = parse::<Index>(&index_path, &bytes, report) else { return };
+    let Some(bytes) = read(candidate, &index_path, JSON_BYTES_MAX, report) else {
+        return;
+    };
+    let Some(index) = parse::<Index>(&index_path, &bytes, report) else {
+        return;
+    };
     if index.manifests.is_empty() {
         return report.file(&index_path, rules::IMAGE, "expected at least one manifest");
     }
-    read(candidate, &format!("{dir}/oci-layout"), JSON_BYTES_MAX, report);
+    read(
+        candidate,
+        &format!("{dir}/oci-layout"),
+        JSON_BYTES_MAX,
+        report,
+    );
     for descriptor in &index.manifests {
-        let Some((path, bytes)) = blob(candidate, dir, descriptor, &index_path, JSON_BYTES_MAX, report)
-        else {
+        let Some((path, bytes)) = blob(
+            candidate,
+            dir,
+            descriptor,
+            &index_path,
+            JSON_BYTES_MAX,
+            report,
+        ) else {
             continue;
         };
-        let Some(manifest) = parse::<ImageManifest>(&path, &bytes, report) else { continue };
-        blob(candidate, dir, &manifest.config, &path, JSON_BYTES_MAX, report);
+        let Some(manifest) = parse::<ImageManifest>(&path, &bytes, report) else {
+            continue;
+        };
+        blob(
+            candidate,
+            dir,
+            &manifest.config,
+            &path,
+            JSON_BYTES_MAX,
+            report,
+        );
         for layer in &manifest.layers {
             blob(candidate, dir, layer, &path, BLOB_BYTES_MAX, report);
         }
@@ -66,7 +90,10 @@ fn blob(
 ) -> Option<(String, Vec<u8>)> {
     let digest = descriptor.digest.strip_prefix("sha256:");
     let Some(Ok(digest)) = digest.map(str::parse::<Digest>) else {
-        let message = format!("digest: expected 'sha256:' and 64 hex digits, got '{}'", descriptor.digest);
+        let message = format!(
+            "digest: expected 'sha256:' and 64 hex digits, got '{}'",
+            descriptor.digest
+        );
         report.file(named_by, rules::IMAGE, message);
         return None;
     };
@@ -79,7 +106,10 @@ fn blob(
         }
     };
     if bytes.len() as u64 != descriptor.size || Digest::of(&bytes) != digest {
-        let message = format!("expected {} bytes of the digest in its name", descriptor.size);
+        let message = format!(
+            "expected {} bytes of the digest in its name",
+            descriptor.size
+        );
         report.file(&path, rules::IMAGE, message);
         return None;
     }
@@ -87,7 +117,10 @@ fn blob(
 }
 
 fn read(candidate: &Tree, path: &str, bytes_max: u64, report: &mut Report) -> Option<Vec<u8>> {
-    candidate.read(path, bytes_max).map_err(|error| report.file(path, rules::IMAGE, error)).ok()
+    candidate
+        .read(path, bytes_max)
+        .map_err(|error| report.file(path, rules::IMAGE, error))
+        .ok()
 }
 
 fn parse<'a, T: Deserialize<'a>>(path: &str, bytes: &'a [u8], report: &mut Report) -> Option<T> {

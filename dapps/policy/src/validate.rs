@@ -67,8 +67,13 @@ fn check_paths(candidate: &Tree, report: &mut Report) {
             report.file(path, rules::PATH, "expected a plain file");
             continue;
         }
-        let below = |dir: &str| path.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'));
-        let kernels = path.parse::<RepoPath>().is_ok_and(|path| is_kernel_managed(&path));
+        let below = |dir: &str| {
+            path.strip_prefix(dir)
+                .is_some_and(|rest| rest.starts_with('/'))
+        };
+        let kernels = path
+            .parse::<RepoPath>()
+            .is_ok_and(|path| is_kernel_managed(&path));
         let known = kernels
             || [POLICY_FILE, ".gdo/README.md"].contains(&path)
             || below(ROSTER_DIR)
@@ -99,13 +104,19 @@ fn read_roster(candidate: &Tree, report: &mut Report) -> Option<Roster> {
     if report.count() > before {
         return None;
     }
-    Roster::new(members).map_err(|fault| tell(report, rules::ROSTER, &fault)).ok()
+    Roster::new(members)
+        .map_err(|fault| tell(report, rules::ROSTER, &fault))
+        .ok()
 }
 
 fn read_policy(candidate: &Tree, report: &mut Report) -> Option<Policy> {
     let text = candidate.read_text(POLICY_FILE, TEXT_BYTES_MAX);
-    let text = text.map_err(|error| report.file(POLICY_FILE, rules::POLICY, error)).ok()?;
-    Policy::parse(&text).map_err(|fault| tell(report, rules::POLICY, &fault)).ok()
+    let text = text
+        .map_err(|error| report.file(POLICY_FILE, rules::POLICY, error))
+        .ok()?;
+    Policy::parse(&text)
+        .map_err(|fault| tell(report, rules::POLICY, &fault))
+        .ok()
 }
 
 fn read_base_roster(base: &Tree) -> Result<Roster, Undecided> {
@@ -113,7 +124,10 @@ fn read_base_roster(base: &Tree) -> Result<Roster, Undecided> {
     let mut files = Vec::new();
     for (path, _) in base.under(&dir) {
         let text = base.read_text(path, TEXT_BYTES_MAX);
-        files.push((path, text.map_err(|error| Undecided::Other(format!("base: {path} {error}")))?));
+        files.push((
+            path,
+            text.map_err(|error| Undecided::Other(format!("base: {path} {error}")))?,
+        ));
     }
     Roster::parse(files.iter().map(|(path, text)| (*path, text.as_str())))
         .map_err(|fault| Undecided::Other(format!("base: {fault}")))
@@ -141,12 +155,19 @@ fn check_dropped_keys(before: &Roster, after: &Roster, report: &mut Report) {
 
 /// The rules for `.gdo/` itself: lane final (P-35), this dapp in force, and somebody who may write.
 fn check_own_rules(policy: &Policy, roster: &Roster, report: &mut Report) {
-    let own = [POLICY_FILE, ".gdo/roster/member.toml", ".gdo/dapps/name/dapp.toml"];
+    let own = [
+        POLICY_FILE,
+        ".gdo/roster/member.toml",
+        ".gdo/dapps/name/dapp.toml",
+    ];
     for path in own {
         let path: RepoPath = path.parse().expect("a literal path of this list is valid");
         let rule = policy.rule_for(&path).rule;
         let mut wrong = |message: String| {
-            let message = format!("rule \"{}\", which holds for {path}: {message}", rule.path.as_str());
+            let message = format!(
+                "rule \"{}\", which holds for {path}: {message}",
+                rule.path.as_str()
+            );
             report.file(POLICY_FILE, rules::LOCK_OUT, message);
         };
         if rule.lane != Lane::Final {

@@ -132,7 +132,11 @@ pub fn judge(
     if let Err(error) = publish(roots, &report) {
         return could_not_tell(&format!("cannot write the report: {error}"));
     }
-    ExitCode::from(if report.is_clean() { EXIT_PASS } else { EXIT_FAIL })
+    ExitCode::from(if report.is_clean() {
+        EXIT_PASS
+    } else {
+        EXIT_FAIL
+    })
 }
 
 fn publish(roots: &Roots, report: &Report) -> std::io::Result<()> {
@@ -146,7 +150,10 @@ fn publish(roots: &Roots, report: &Report) -> std::io::Result<()> {
 }
 
 fn load_context(path: &Path) -> Result<Context, Undecided> {
-    let io = |source| Undecided::Io { path: path.to_owned(), source };
+    let io = |source| Undecided::Io {
+        path: path.to_owned(),
+        source,
+    };
     let text = match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(empty_context()),
         Err(error) => return Err(io(error)),

@@ -31,14 +31,28 @@ impl Header {
     pub fn check(&self, versions: &[u32]) -> Result<(), FormatError> {
         if !versions.contains(&self.v) {
             let known: Vec<String> = versions.iter().map(ToString::to_string).collect();
-            return Err(FormatError::new("v", format!("one of {}", known.join(", ")), self.v));
+            return Err(FormatError::new(
+                "v",
+                format!("one of {}", known.join(", ")),
+                self.v,
+            ));
         }
         let boot_ok = (1..=64).contains(&self.boot.len())
-            && self.boot.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
+            && self
+                .boot
+                .bytes()
+                .all(|c| c.is_ascii_alphanumeric() || c == b'-');
         if !boot_ok {
-            return Err(FormatError::new("boot", "1 to 64 letters, digits and '-'", &self.boot));
+            return Err(FormatError::new(
+                "boot",
+                "1 to 64 letters, digits and '-'",
+                &self.boot,
+            ));
         }
         let base = || FormatError::new("base", "the object id of a checkpoint", &self.base);
-        self.base.parse::<ObjectId>().map(|_| ()).map_err(|_| base())
+        self.base
+            .parse::<ObjectId>()
+            .map(|_| ())
+            .map_err(|_| base())
     }
 }

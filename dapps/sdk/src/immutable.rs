@@ -27,9 +27,17 @@ pub fn check(
             continue;
         }
         if !candidate.contains(path) {
-            report.file(path, DELETED, "deleted: records stay for ever, correct with a new one");
+            report.file(
+                path,
+                DELETED,
+                "deleted: records stay for ever, correct with a new one",
+            );
         } else if !base.same(candidate, path)? {
-            report.file(path, CHANGED, "changed: records stay as they are, correct with a new one");
+            report.file(
+                path,
+                CHANGED,
+                "changed: records stay as they are, correct with a new one",
+            );
         }
     }
     Ok(())

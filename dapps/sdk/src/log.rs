@@ -81,7 +81,12 @@ impl LogShape<'_> {
         report: &mut Report,
         mut fold: impl FnMut(&Event),
     ) -> Result<(), Undecided> {
-        immutable::check(&input.base, &input.candidate, |path| path.starts_with(self.dir), report)?;
+        immutable::check(
+            &input.base,
+            &input.candidate,
+            |path| path.starts_with(self.dir),
+            report,
+        )?;
         // Dates need not follow seqs (a clock without battery), so each writer's segments are
         // put in the order of their first seq.
         let mut segments = Vec::new();
@@ -101,7 +106,11 @@ impl LogShape<'_> {
             if seq == current.next {
                 self.check_segment(input, path, &mut current, report, &mut fold);
             } else {
-                report.file(path, GAP, format!("expected seq {}, got {seq}", current.next));
+                report.file(
+                    path,
+                    GAP,
+                    format!("expected seq {}, got {seq}", current.next),
+                );
             }
             chain = Some(current);
         }
@@ -110,10 +119,11 @@ impl LogShape<'_> {
 
     fn read_name(&self, path: &str) -> Option<(MemberName, u64)> {
         let parts: Vec<&str> = path.strip_prefix(self.dir)?.split('/').collect();
-        let [writer, year, month, day, name] = parts[..] else { return None };
-        let digits = |text: &str, n: usize| {
-            text.len() == n && text.bytes().all(|c| c.is_ascii_digit())
+        let [writer, year, month, day, name] = parts[..] else {
+            return None;
         };
+        let digits =
+            |text: &str, n: usize| text.len() == n && text.bytes().all(|c| c.is_ascii_digit());
         let seq = name.strip_suffix(".jsonl")?;
         if !(digits(year, 4) && digits(month, 2) && digits(day, 2) && digits(seq, 12)) {
             return None;
@@ -153,12 +163,17 @@ impl LogShape<'_> {
         let fields: serde_json::Map<_, _> =
             serde_json::from_str(line).map_err(|error| form(&error))?;
         let raw: RawEvent = serde_json::from_str(line).map_err(|error| form(&error))?;
-        raw.header.check(self.versions).map_err(|error| form(&error))?;
+        raw.header
+            .check(self.versions)
+            .map_err(|error| form(&error))?;
         if raw.seq != chain.next {
             return Err((GAP, format!("expected seq {}, got {}", chain.next, raw.seq)));
         }
         if raw.prev != chain.prev {
-            return Err((CHAIN, format!("prev: expected {}, got {}", chain.prev, raw.prev)));
+            return Err((
+                CHAIN,
+                format!("prev: expected {}, got {}", chain.prev, raw.prev),
+            ));
         }
         if raw.header.boot == chain.boot && raw.header.mono_ns < chain.mono_ns {
             let message = format!(
@@ -167,14 +182,25 @@ impl LogShape<'_> {
             );
             return Err((TIME, message));
         }
-        Ok(Event { writer: chain.writer.clone(), seq: raw.seq, header: raw.header, fields })
+        Ok(Event {
+            writer: chain.writer.clone(),
+            seq: raw.seq,
+            header: raw.header,
+            fields,
+        })
     }
 }
 
 impl Chain {
     fn new(writer: MemberName) -> Self {
         let prev = Digest::from_bytes([0; 32]);
-        Self { writer, next: 0, prev, boot: String::new(), mono_ns: 0 }
+        Self {
+            writer,
+            next: 0,
+            prev,
+            boot: String::new(),
+            mono_ns: 0,
+        }
     }
 
     fn advance(&mut self, line: &str, event: &Event) {

@@ -58,13 +58,24 @@ impl RecordShape<'_> {
     /// # Errors
     /// Undecided when a file cannot be compared.
     pub fn check(&self, input: &Input, report: &mut Report) -> Result<Vec<Record>, Undecided> {
-        immutable::check(&input.base, &input.candidate, |path| path.starts_with(self.dir), report)?;
+        immutable::check(
+            &input.base,
+            &input.candidate,
+            |path| path.starts_with(self.dir),
+            report,
+        )?;
         let mut records = Vec::new();
         let mut first: BTreeMap<Ulid, String> = BTreeMap::new();
         for (path, _) in input.candidate.under(self.dir) {
-            let Some(record) = self.read(input, path, report) else { continue };
+            let Some(record) = self.read(input, path, report) else {
+                continue;
+            };
             if let Some(other) = first.get(&record.ulid) {
-                report.file(path, DUPLICATE, format!("id {} is that of {other}", record.ulid));
+                report.file(
+                    path,
+                    DUPLICATE,
+                    format!("id {} is that of {other}", record.ulid),
+                );
                 continue;
             }
             first.insert(record.ulid, record.path.clone());
@@ -76,13 +87,22 @@ impl RecordShape<'_> {
 
     fn read(&self, input: &Input, path: &str, report: &mut Report) -> Option<Record> {
         let name = path.rsplit('/').next().unwrap_or(path);
-        let parts = name.strip_suffix(".toml").and_then(|stem| stem.split_once('-'));
+        let parts = name
+            .strip_suffix(".toml")
+            .and_then(|stem| stem.split_once('-'));
         let Some((ulid, verb)) = parts.filter(|(_, verb)| self.verbs.contains(verb)) else {
             let verbs = self.verbs.join(", ");
-            report.file(path, NAME, format!("expected <ulid>-<verb>.toml, the verb one of {verbs}"));
+            report.file(
+                path,
+                NAME,
+                format!("expected <ulid>-<verb>.toml, the verb one of {verbs}"),
+            );
             return None;
         };
-        let ulid = ulid.parse::<Ulid>().map_err(|error| report.file(path, NAME, error)).ok()?;
+        let ulid = ulid
+            .parse::<Ulid>()
+            .map_err(|error| report.file(path, NAME, error))
+            .ok()?;
         let text = input
             .candidate
             .read_text(path, self.bytes_max)
@@ -94,8 +114,17 @@ impl RecordShape<'_> {
         let header = Header::deserialize(toml::Value::Table(fields.clone()))
             .map_err(|error| report.file(path, FORM, error.message()))
             .ok()?;
-        header.check(self.versions).map_err(|error| report.file(path, FORM, error)).ok()?;
-        Some(Record { ulid, path: path.to_owned(), verb: verb.to_owned(), header, fields })
+        header
+            .check(self.versions)
+            .map_err(|error| report.file(path, FORM, error))
+            .ok()?;
+        Some(Record {
+            ulid,
+            path: path.to_owned(),
+            verb: verb.to_owned(),
+            header,
+            fields,
+        })
     }
 }
 
@@ -103,5 +132,9 @@ impl RecordShape<'_> {
 #[must_use]
 pub fn line_of(text: &str, error: &toml::de::Error) -> usize {
     let start = error.span().map_or(0, |span| span.start.min(text.len()));
-    text.as_bytes()[..start].iter().filter(|&&c| c == b'\n').count() + 1
+    text.as_bytes()[..start]
+        .iter()
+        .filter(|&&c| c == b'\n')
+        .count()
+        + 1
 }

@@ -58,7 +58,12 @@ impl Report {
 
     /// Adds a problem at a line, counted from 1.
     pub fn line(&mut self, path: &str, line: usize, rule: &str, message: impl fmt::Display) {
-        self.push(path, Some(u32::try_from(line).unwrap_or(u32::MAX)), rule, &message);
+        self.push(
+            path,
+            Some(u32::try_from(line).unwrap_or(u32::MAX)),
+            rule,
+            &message,
+        );
     }
 
     /// Adds a line for people which does not change the result.

@@ -44,11 +44,17 @@ impl Singleton<'_> {
     ) -> Result<Option<toml::Table>, Undecided> {
         if !input.candidate.contains(self.path) {
             if input.base.contains(self.path) {
-                report.file(self.path, DELETED, "deleted: expected a new version instead");
+                report.file(
+                    self.path,
+                    DELETED,
+                    "deleted: expected a new version instead",
+                );
             }
             return Ok(None);
         }
-        let Some(table) = self.read(input, report) else { return Ok(None) };
+        let Some(table) = self.read(input, report) else {
+            return Ok(None);
+        };
         if !input.base.same(&input.candidate, self.path)? {
             self.check_previous(input, &table, report);
         }
@@ -82,7 +88,9 @@ impl Singleton<'_> {
                 return report.file(self.path, FORM, message);
             }
         };
-        let Some(expected) = self.replaced(input) else { return };
+        let Some(expected) = self.replaced(input) else {
+            return;
+        };
         if named != expected.as_deref() {
             let shown = |id: Option<&str>| id.map_or("none".to_owned(), |id| format!("'{id}'"));
             report.file(
@@ -100,9 +108,13 @@ impl Singleton<'_> {
     /// The blob id of the version that the candidate's replaces; the outer `None` is "cannot tell".
     fn replaced(&self, input: &Input) -> Option<Option<String>> {
         // Several blocks of one checkpoint may change it: the last one made this version.
-        let operations = input.context.blocks.iter().flat_map(|block| &block.operations);
+        let mut operations = input
+            .context
+            .blocks
+            .iter()
+            .flat_map(|block| &block.operations);
         let last: Option<&Operation> =
-            operations.filter(|operation| operation.path.as_str() == self.path).last();
+            operations.rfind(|operation| operation.path.as_str() == self.path);
         if let Some(operation) = last {
             return Some(operation.old.map(|entry| entry.id.to_string()));
         }

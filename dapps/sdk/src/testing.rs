@@ -8,11 +8,12 @@ use std::fmt::Debug;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gdo_core::context::Context;
 
-use crate::contract::{Input, empty_context};
+use crate::contract::{EXIT_FAIL, EXIT_PASS, EXIT_UNDECIDED, Input, empty_context};
 use crate::error::Undecided;
 use crate::report::Report;
 use crate::tree::Tree;
@@ -45,7 +46,11 @@ impl Rng {
 
     /// A number below `bound`; 0 when `bound` is 0.
     pub fn below(&mut self, bound: usize) -> usize {
-        if bound == 0 { 0 } else { (self.bits() % bound as u64) as usize }
+        if bound == 0 {
+            0
+        } else {
+            (self.bits() % bound as u64) as usize
+        }
     }
 
     /// Puts the items into a random order.
@@ -88,12 +93,7 @@ impl Scratch {
     pub fn tree(&self, name: &str, files: &Files) -> Tree {
         let root = self.0.join(name);
         fs::create_dir_all(&root).expect("the temporary directory is writable");
-        for (path, bytes) in files {
-            let path = root.join(path);
-            let parent = path.parent().expect("a path below the root has a parent");
-            fs::create_dir_all(parent).expect("the temporary directory is writable");
-            fs::write(&path, bytes).expect("the temporary directory is writable");
-        }
+        write_files(&root, files);
         Tree::load(&root).expect("a tree that was just written can be read")
     }
 }
@@ -132,7 +132,14 @@ pub fn judge_in_order(
     let base = scratch.tree("base", base);
     let candidate = scratch.tree("candidate", candidate);
     let mut report = Report::default();
-    validate(&Input { base, candidate, context }, &mut report)?;
+    validate(
+        &Input {
+            base,
+            candidate,
+            context,
+        },
+        &mut report,
+    )?;
     Ok(report)
 }
 
@@ -202,11 +209,14 @@ pub fn records_cannot_be_touched(
             }
             let base = scratch.tree("base", files);
             let mut report = Report::default();
-            let input = Input { base, candidate, context: empty_context() };
-            validate(&input, &mut report).expect("decided");
-            let named = |p: &&crate::report::Problem| {
-                p.path == *path && rules.contains(&p.rule.as_str())
+            let input = Input {
+                base,
+                candidate,
+                context: empty_context(),
             };
+            validate(&input, &mut report).expect("decided");
+            let named =
+                |p: &&crate::report::Problem| p.path == *path && rules.contains(&p.rule.as_str());
             assert!(
                 report.problems().iter().any(|problem| named(&problem)),
                 "{change} {path} was not refused by one of {rules:?}: {report}"
@@ -229,32 +239,71 @@ pub fn fuzzed_input_never_panics(
     validate: Validate,
 ) -> usize {
     let paths: Vec<&String> = files.keys().collect();
+    let scratch = Scratch::new();
+    let base = scratch.tree("base", base);
+    let _ = scratch.tree("candidate", files);
+    let root = scratch.path().join("candidate");
     let mut refused = 0;
     for round in 0..rounds {
         let round_seed = seed.wrapping_add(round as u64);
         let mut rng = Rng::new(round_seed);
-        let mut mutant = files.clone();
+        let mut mutants = Files::new();
         for _ in 0..=rng.below(3) {
             let path = paths[rng.below(paths.len())];
-            if let Some(bytes) = mutant.get_mut(path) {
-                mutate(&mut rng, bytes);
-            }
+            let bytes = mutants
+                .entry(path.clone())
+                .or_insert_with(|| files[path].clone());
+            mutate(&mut rng, bytes);
         }
-        let attempt = std::panic::catch_unwind(|| judge(base, &mutant, validate));
+        write_files(&root, &mutants);
+        let candidate = Tree::load(&root).expect("a tree that was just written can be read");
+        let input = Input {
+            base: base.clone(),
+            candidate,
+            context: empty_context(),
+        };
+        let attempt = std::panic::catch_unwind(|| {
+            let mut report = Report::default();
+            validate(&input, &mut report).map(|()| report)
+        });
         match attempt {
             Ok(Ok(report)) if report.is_clean() => {}
             Ok(_) => refused += 1,
             Err(_) => panic!("the validator panicked with seed {round_seed}"),
         }
+        let originals = mutants
+            .keys()
+            .map(|path| (path.clone(), files[path].clone()));
+        write_files(&root, &originals.collect());
     }
     refused
+}
+
+/// Writes files below `root`, over what stands there.
+fn write_files(root: &Path, files: &Files) {
+    for (path, bytes) in files {
+        let path = root.join(path);
+        let parent = path.parent().expect("a path below the root has a parent");
+        fs::create_dir_all(parent).expect("the temporary directory is writable");
+        fs::write(&path, bytes).expect("the temporary directory is writable");
+    }
 }
 
 /// Changes some bytes: flips, cuts, doubles, inserts what parsers stumble over.
 pub fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
     const NASTY: [&[u8]; 12] = [
-        b"\0", b"\r\n", b"\xff\xfe", b"9999999999999999999999999999", b"-", b"\n\n", b"    ", b"{{{{[[[[",
-        "\u{202e}é".as_bytes(), b"\"\"\"", b"= ", b"..",
+        b"\0",
+        b"\r\n",
+        b"\xff\xfe",
+        b"9999999999999999999999999999",
+        b"-",
+        b"\n\n",
+        b"    ",
+        b"{{{{[[[[",
+        "\u{202e}é".as_bytes(),
+        b"\"\"\"",
+        b"= ",
+        b"..",
     ];
     let at = rng.below(bytes.len() + 1);
     match rng.below(6) {
@@ -281,4 +330,50 @@ pub fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
             bytes.insert(at, byte);
         }
     }
+}
+
+/// Runs every case below `cases` through `command`, which gets the case's directory as its last argument.
+///
+/// A case holds `base/`, `candidate/`, perhaps `context.json`, and `expect`: on its first line `pass`,
+/// `fail` or `undecided`, on each further line a text that the validator prints. Returns how many
+/// cases there were.
+///
+/// # Panics
+/// When a case comes out otherwise.
+pub fn run_cases(cases: &Path, command: &[&str]) -> usize {
+    let listed = fs::read_dir(cases).expect("the cases are in the checkout");
+    let mut dirs: Vec<PathBuf> = listed
+        .map(|entry| entry.expect("readable").path())
+        .collect();
+    dirs.sort();
+    for dir in &dirs {
+        let name = dir.display();
+        let expect = fs::read_to_string(dir.join("expect"))
+            .unwrap_or_else(|error| panic!("{name}/expect: {error}"));
+        let mut expect = expect.lines();
+        let code = match expect.next() {
+            Some("pass") => EXIT_PASS,
+            Some("fail") => EXIT_FAIL,
+            Some("undecided") => EXIT_UNDECIDED,
+            other => panic!("{name}/expect: expected pass, fail or undecided, got {other:?}"),
+        };
+        let output = Command::new(command[0])
+            .args(&command[1..])
+            .arg(dir)
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}", command[0]));
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(
+            output.status.code(),
+            Some(i32::from(code)),
+            "{name}: {printed}"
+        );
+        for text in expect {
+            assert!(
+                printed.contains(text),
+                "{name}: expected '{text}', got:\n{printed}"
+            );
+        }
+    }
+    dirs.len()
 }

@@ -50,7 +50,10 @@ impl Tree {
     /// # Errors
     /// Undecided when the system cannot list a directory, or the tree is beyond the bounds.
     pub fn load(root: &Path) -> Result<Self, Undecided> {
-        let mut tree = Self { root: root.to_owned(), files: BTreeMap::new() };
+        let mut tree = Self {
+            root: root.to_owned(),
+            files: BTreeMap::new(),
+        };
         if root.exists() {
             tree.walk(root, "", 0)?;
         }
@@ -65,7 +68,10 @@ impl Tree {
     /// The paths that begin with `prefix`, sorted. Name a directory with its slash: `acct/txn/`.
     pub fn under<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, Kind)> + 'a {
         self.files
-            .range::<str, _>((std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded))
+            .range::<str, _>((
+                std::ops::Bound::Included(prefix),
+                std::ops::Bound::Unbounded,
+            ))
             .take_while(move |(path, _)| path.starts_with(prefix))
             .map(|(path, kind)| (path.as_str(), *kind))
     }
@@ -106,7 +112,10 @@ impl Tree {
             Some(Kind::File { bytes, .. }) => bytes,
         };
         if bytes > bytes_max {
-            return Err(ReadError::TooLarge { bytes, max: bytes_max });
+            return Err(ReadError::TooLarge {
+                bytes,
+                max: bytes_max,
+            });
         }
         let mut content = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
         // One byte beyond the bound shows a file that grew behind our back.
@@ -114,7 +123,10 @@ impl Tree {
             .and_then(|file| file.take(bytes_max + 1).read_to_end(&mut content))
             .map_err(|error| ReadError::Io(error.to_string()))?;
         if content.len() as u64 > bytes_max {
-            return Err(ReadError::TooLarge { bytes: content.len() as u64, max: bytes_max });
+            return Err(ReadError::TooLarge {
+                bytes: content.len() as u64,
+                max: bytes_max,
+            });
         }
         Ok(content)
     }
@@ -142,9 +154,7 @@ impl Tree {
             Some(Kind::Symlink) => {
                 Ok(read_link(&self.root.join(path))? == read_link(&other.root.join(path))?)
             }
-            Some(Kind::File { .. }) => {
-                same_bytes(&self.root.join(path), &other.root.join(path))
-            }
+            Some(Kind::File { .. }) => same_bytes(&self.root.join(path), &other.root.join(path)),
         }
     }
 
@@ -152,12 +162,18 @@ impl Tree {
         if depth > DEPTH_MAX {
             return Err(Undecided::TooDeep(dir.to_owned()));
         }
-        let io = |source| Undecided::Io { path: dir.to_owned(), source };
+        let io = |source| Undecided::Io {
+            path: dir.to_owned(),
+            source,
+        };
         for entry in fs::read_dir(dir).map_err(io)? {
             let entry = entry.map_err(io)?;
             // A name that is not UTF-8 cannot come from a ledger (P-15), and no rule speaks of it.
             let Ok(name) = entry.file_name().into_string() else {
-                return Err(io(std::io::Error::new(ErrorKind::InvalidData, "a name is not UTF-8")));
+                return Err(io(std::io::Error::new(
+                    ErrorKind::InvalidData,
+                    "a name is not UTF-8",
+                )));
             };
             let path = format!("{prefix}{name}");
             let meta = fs::symlink_metadata(entry.path()).map_err(io)?;
@@ -167,14 +183,20 @@ impl Tree {
             }
             let kind = if meta.is_file() {
                 let executable = meta.permissions().mode() & 0o100 != 0;
-                Kind::File { bytes: meta.len(), executable }
+                Kind::File {
+                    bytes: meta.len(),
+                    executable,
+                }
             } else if meta.is_symlink() {
                 Kind::Symlink
             } else {
                 Kind::Other
             };
             if self.files.len() >= FILES_MAX {
-                return Err(Undecided::TooManyFiles { tree: self.root.clone(), max: FILES_MAX });
+                return Err(Undecided::TooManyFiles {
+                    tree: self.root.clone(),
+                    max: FILES_MAX,
+                });
             }
             self.files.insert(path, kind);
         }
@@ -183,13 +205,19 @@ impl Tree {
 }
 
 fn read_link(path: &Path) -> Result<PathBuf, Undecided> {
-    fs::read_link(path).map_err(|source| Undecided::Io { path: path.to_owned(), source })
+    fs::read_link(path).map_err(|source| Undecided::Io {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Compares two files in pieces: their size has no bound here.
 fn same_bytes(a: &Path, b: &Path) -> Result<bool, Undecided> {
     let open = |path: &Path| {
-        File::open(path).map_err(|source| Undecided::Io { path: path.to_owned(), source })
+        File::open(path).map_err(|source| Undecided::Io {
+            path: path.to_owned(),
+            source,
+        })
     };
     let (mut left, mut right) = (open(a)?, open(b)?);
     let (mut left_piece, mut right_piece) = (vec![0; 16_384], vec![0; 16_384]);
@@ -213,7 +241,12 @@ fn fill(file: &mut File, piece: &mut [u8], path: &Path) -> Result<usize, Undecid
             Ok(0) => break,
             Ok(n) => filled += n,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(source) => return Err(Undecided::Io { path: path.to_owned(), source }),
+            Err(source) => {
+                return Err(Undecided::Io {
+                    path: path.to_owned(),
+                    source,
+                });
+            }
         }
     }
     Ok(filled)
@@ -248,7 +281,11 @@ mod tests {
         let all: Vec<_> = tree.files().collect();
         assert_eq!(
             all,
-            [("dangling", Kind::Symlink), ("dir", Kind::Symlink), ("file", Kind::Symlink)]
+            [
+                ("dangling", Kind::Symlink),
+                ("dir", Kind::Symlink),
+                ("file", Kind::Symlink)
+            ]
         );
         assert_eq!(tree.read("file", 100), Err(ReadError::Symlink));
         assert_eq!(tree.read("dir/key", 100), Err(ReadError::Missing));
@@ -258,7 +295,10 @@ mod tests {
     fn a_file_over_the_bound_is_not_read() {
         let (_dir, tree) = tree_of(&[("a/b", "12345")]);
         assert_eq!(tree.read("a/b", 5).expect("fits"), b"12345");
-        assert_eq!(tree.read("a/b", 4), Err(ReadError::TooLarge { bytes: 5, max: 4 }));
+        assert_eq!(
+            tree.read("a/b", 4),
+            Err(ReadError::TooLarge { bytes: 5, max: 4 })
+        );
     }
 
     #[test]
@@ -288,6 +328,10 @@ mod tests {
 
     #[test]
     fn a_tree_that_does_not_exist_is_empty() {
-        assert!(Tree::load(Path::new("/nonexistent/gdo")).expect("loads").is_empty());
+        assert!(
+            Tree::load(Path::new("/nonexistent/gdo"))
+                .expect("loads")
+                .is_empty()
+        );
     }
 }

@@ -64,14 +64,21 @@ mod tests {
 
     #[test]
     fn text_and_value_are_one_to_one() {
-        for text in ["01KAJ3T6Z8Q4M2W9X5Y7B1C0DE", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ", "00000000000000000000000000"]
-        {
+        for text in [
+            "01KAJ3T6Z8Q4M2W9X5Y7B1C0DE",
+            "7ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+            "00000000000000000000000000",
+        ] {
             let ulid: Ulid = text.parse().expect(text);
             assert_eq!(ulid.to_string(), text);
         }
         let bad = [
-            "", "01KAJ3T6Z8Q4M2W9X5Y7B1C0D", "01kaj3t6z8q4m2w9x5y7b1c0de", "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
-            "01KAJ3T6Z8Q4M2W9X5Y7B1C0DI", "01KAJ3T6Z8Q4M2W9X5Y7B1C0Dé",
+            "",
+            "01KAJ3T6Z8Q4M2W9X5Y7B1C0D",
+            "01kaj3t6z8q4m2w9x5y7b1c0de",
+            "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+            "01KAJ3T6Z8Q4M2W9X5Y7B1C0DI",
+            "01KAJ3T6Z8Q4M2W9X5Y7B1C0Dé",
         ];
         for text in bad {
             assert!(text.parse::<Ulid>().is_err(), "{text:?} was accepted");

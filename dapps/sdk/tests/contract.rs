@@ -42,13 +42,21 @@ fn input(answer: &str) -> Scratch {
 
 #[test]
 fn the_exit_code_is_the_verdict() {
-    let cases =
-        [("pass", EXIT_PASS), ("fail", EXIT_FAIL), ("panic", EXIT_UNDECIDED), ("", EXIT_UNDECIDED)];
+    let cases = [
+        ("pass", EXIT_PASS),
+        ("fail", EXIT_FAIL),
+        ("panic", EXIT_UNDECIDED),
+        ("", EXIT_UNDECIDED),
+    ];
     for (answer, expected) in cases {
         let scratch = input(answer);
         assert_eq!(exit(scratch.path()), code(expected), "{answer}");
         let report = fs::read_to_string(scratch.path().join("out/report.json"));
-        assert_eq!(report.is_ok(), expected <= EXIT_FAIL, "a report only with a verdict");
+        assert_eq!(
+            report.is_ok(),
+            expected <= EXIT_FAIL,
+            "a report only with a verdict"
+        );
         if expected == EXIT_FAIL {
             let expected = r#"{"problems":[{"path":"answer","line":1,"rule":"no","message":"the answer is no"}]}"#;
             assert_eq!(report.expect("written"), expected);

@@ -15,11 +15,22 @@ use gdo_dapp_sdk::singleton::Singleton;
 use gdo_dapp_sdk::testing::{self, Files, Scratch};
 use gdo_dapp_sdk::ulid::Ulid;
 
-const RECORDS: RecordShape<'static> =
-    RecordShape { dir: "cert/", verbs: &["grant", "revoke"], versions: &[1, 2], bytes_max: 4096 };
-const LOGS: LogShape<'static> = LogShape { dir: "door/log/", versions: &[1], bytes_max: 65_536 };
-const SINGLETON: Singleton<'static> =
-    Singleton { path: "def/workflow.toml", versions: &[1], bytes_max: 4096 };
+const RECORDS: RecordShape<'static> = RecordShape {
+    dir: "cert/",
+    verbs: &["grant", "revoke"],
+    versions: &[1, 2],
+    bytes_max: 4096,
+};
+const LOGS: LogShape<'static> = LogShape {
+    dir: "door/log/",
+    versions: &[1],
+    bytes_max: 65_536,
+};
+const SINGLETON: Singleton<'static> = Singleton {
+    path: "def/workflow.toml",
+    versions: &[1],
+    bytes_max: 4096,
+};
 
 fn validate(input: &Input, report: &mut Report) -> Result<(), Undecided> {
     RECORDS.check(input, report)?;
@@ -35,7 +46,10 @@ fn record(n: u64, verb: &str) -> (String, Vec<u8>) {
         "v = 1\nwall = {n}\nboot = \"b-1\"\nmono_ns = {n}\nbase = \"{base}\"\nlevel = {}\n",
         n % 3
     );
-    (format!("cert/alice/laser/{ulid}-{verb}.toml"), text.into_bytes())
+    (
+        format!("cert/alice/laser/{ulid}-{verb}.toml"),
+        text.into_bytes(),
+    )
 }
 
 /// A log of `count` events in segments of `per_segment`.
@@ -46,23 +60,34 @@ fn log(writer: &str, count: u64, per_segment: u64) -> Files {
     for seq in 0..count {
         if seq % per_segment == 0 {
             // The dates go back: a clock without battery must not break the chain.
-            path = format!("door/log/{writer}/2026/11/{:02}/{seq:012}.jsonl", 28 - seq % 28);
+            path = format!(
+                "door/log/{writer}/2026/11/{:02}/{seq:012}.jsonl",
+                28 - seq % 28
+            );
         }
         let base = "ab".repeat(20);
         let line = format!(
             "{{\"base\":\"{base}\",\"boot\":\"b\",\"mono_ns\":{seq},\"prev\":\"{prev}\",\"result\":\"granted\",\"seq\":{seq},\"v\":1,\"wall\":{seq}}}"
         );
         prev = Digest::of(line.as_bytes());
-        files.entry(path.clone()).or_default().extend_from_slice(format!("{line}\n").as_bytes());
+        files
+            .entry(path.clone())
+            .or_default()
+            .extend_from_slice(format!("{line}\n").as_bytes());
     }
     files
 }
 
 fn everything() -> Files {
-    let mut files: Files = (0..6).map(|n| record(n, if n % 2 == 0 { "grant" } else { "revoke" })).collect();
+    let mut files: Files = (0..6)
+        .map(|n| record(n, if n % 2 == 0 { "grant" } else { "revoke" }))
+        .collect();
     files.extend(log("door-1", 10, 4));
     files.extend(log("door-2", 3, 4));
-    files.insert(SINGLETON.path.into(), b"v = 1\nstates = [\"open\"]\n".to_vec());
+    files.insert(
+        SINGLETON.path.into(),
+        b"v = 1\nstates = [\"open\"]\n".to_vec(),
+    );
     files
 }
 
@@ -72,7 +97,10 @@ fn judge(base: &Files, candidate: &Files) -> Report {
 
 fn refused(candidate: &Files, rule: &str) {
     let report = judge(&Files::new(), candidate);
-    assert!(report.problems().iter().any(|p| p.rule == rule), "expected {rule}, got:\n{report}");
+    assert!(
+        report.problems().iter().any(|p| p.rule == rule),
+        "expected {rule}, got:\n{report}"
+    );
 }
 
 #[test]
@@ -98,13 +126,24 @@ fn any_merge_order_of_one_event_set_gives_one_fold() {
         let scratch = Scratch::new();
         let candidate = scratch.tree("candidate", files);
         let base = scratch.tree("base", &Files::new());
-        let input = Input { base, candidate, context: empty_context() };
+        let input = Input {
+            base,
+            candidate,
+            context: empty_context(),
+        };
         let mut report = Report::default();
         let records = RECORDS.check(&input, &mut report).expect("decided");
-        let mut story: Vec<String> =
-            records.iter().map(|record| format!("{} {}", record.ulid, record.verb)).collect();
+        let mut story: Vec<String> = records
+            .iter()
+            .map(|record| format!("{} {}", record.ulid, record.verb))
+            .collect();
         let tell = |event: &gdo_dapp_sdk::log::Event| {
-            story.push(format!("{} {} {:?}", event.writer, event.seq, event.fields.get("result")));
+            story.push(format!(
+                "{} {} {:?}",
+                event.writer,
+                event.seq,
+                event.fields.get("result")
+            ));
         };
         LOGS.check(&input, &mut report, tell).expect("decided");
         assert!(report.is_clean() && story.len() == 19, "{report}");
@@ -123,12 +162,24 @@ fn fuzzed_input_never_panics() {
 fn a_record_has_a_name_a_header_and_its_own_id() {
     let (path, text) = record(1, "grant");
     let with = |path: &str, text: &[u8]| Files::from([(path.to_owned(), text.to_vec())]);
-    refused(&with(&path.replace("-grant", "-steal"), &text), "record-name");
+    refused(
+        &with(&path.replace("-grant", "-steal"), &text),
+        "record-name",
+    );
     refused(&with("cert/alice/notes.txt", &text), "record-name");
     refused(&with("cert/alice/01-grant.toml", &text), "record-name");
     let text = String::from_utf8(text).expect("text");
-    for (from, to) in [("v = 1", "v = 3"), ("b-1", ""), ("abab", "zz"), ("wall", "time"), ("= 1\n", "=\n")] {
-        refused(&with(&path, text.replacen(from, to, 1).as_bytes()), "record-form");
+    for (from, to) in [
+        ("v = 1", "v = 3"),
+        ("b-1", ""),
+        ("abab", "zz"),
+        ("wall", "time"),
+        ("= 1\n", "=\n"),
+    ] {
+        refused(
+            &with(&path, text.replacen(from, to, 1).as_bytes()),
+            "record-form",
+        );
     }
     let mut twice = with(&path, text.as_bytes());
     twice.insert(path.replace("alice", "bob"), text.into_bytes());
@@ -139,7 +190,13 @@ fn a_record_has_a_name_a_header_and_its_own_id() {
 fn a_rewound_forked_or_broken_log_is_refused() {
     let good = log("door-1", 8, 4);
     let paths: Vec<String> = good.keys().cloned().collect();
-    let of_seq = |seq: &str| paths.iter().find(|path| path.ends_with(seq)).expect("there").clone();
+    let of_seq = |seq: &str| {
+        paths
+            .iter()
+            .find(|path| path.ends_with(seq))
+            .expect("there")
+            .clone()
+    };
     let (first, second) = (of_seq("000000000000.jsonl"), of_seq("000000000004.jsonl"));
     let change = |path: &str, from: &str, to: &str| {
         let mut files = good.clone();
@@ -157,7 +214,10 @@ fn a_rewound_forked_or_broken_log_is_refused() {
     refused(&renamed, "log-gap");
     refused(&change(&first, "granted", "denied"), "log-chain");
     refused(&change(&first, "\"seq\":2", "\"seq\":3"), "log-gap");
-    refused(&change(&second, "\"mono_ns\":7", "\"mono_ns\":5"), "log-time");
+    refused(
+        &change(&second, "\"mono_ns\":7", "\"mono_ns\":5"),
+        "log-time",
+    );
     refused(&change(&second, "\"v\":1", "\"v\":9"), "log-form");
     refused(&change(&second, "\n", ""), "log-form");
     let mut stray = good.clone();
@@ -169,8 +229,14 @@ fn a_rewound_forked_or_broken_log_is_refused() {
 fn chain(ids: &[ObjectId]) -> Context {
     let operation = |old: Option<ObjectId>, new: ObjectId| Operation {
         path: SINGLETON.path.parse().expect("a path"),
-        old: old.map(|id| Entry { mode: Mode::File, id }),
-        new: Some(Entry { mode: Mode::File, id: new }),
+        old: old.map(|id| Entry {
+            mode: Mode::File,
+            id,
+        }),
+        new: Some(Entry {
+            mode: Mode::File,
+            id: new,
+        }),
     };
     let name = || "alice".parse().expect("a name");
     let blocks = ids.windows(2).map(|pair| ContextBlock {
@@ -180,7 +246,11 @@ fn chain(ids: &[ObjectId]) -> Context {
         proposal: None,
         operations: vec![operation(Some(pair[0]), pair[1])],
     });
-    Context { blocks: blocks.collect(), roster: BTreeMap::new(), ..empty_context() }
+    Context {
+        blocks: blocks.collect(),
+        roster: BTreeMap::new(),
+        ..empty_context()
+    }
 }
 
 #[test]
@@ -192,17 +262,30 @@ fn a_singleton_names_the_version_it_replaces() {
     let two = version(&format!("v = 1\nprev = \"{id}\"\n"));
     assert!(judge(&Files::new(), &one).is_clean());
     assert!(judge(&one, &two).is_clean());
-    for bad in ["v = 1\nx = 1\n".to_owned(), format!("v = 1\nprev = \"{}\"\n", Digest::of(b"other"))] {
+    for bad in [
+        "v = 1\nx = 1\n".to_owned(),
+        format!("v = 1\nprev = \"{}\"\n", Digest::of(b"other")),
+    ] {
         let report = judge(&one, &version(&bad));
         assert_eq!(report.problems()[0].rule, "singleton-prev", "{report}");
     }
-    assert_eq!(judge(&Files::new(), &two).problems()[0].rule, "singleton-prev");
-    assert_eq!(judge(&one, &Files::new()).problems()[0].rule, "singleton-deleted");
-    assert_eq!(judge(&one, &version("v = 2\n")).problems()[0].rule, "singleton-form");
+    assert_eq!(
+        judge(&Files::new(), &two).problems()[0].rule,
+        "singleton-prev"
+    );
+    assert_eq!(
+        judge(&one, &Files::new()).problems()[0].rule,
+        "singleton-deleted"
+    );
+    assert_eq!(
+        judge(&one, &version("v = 2\n")).problems()[0].rule,
+        "singleton-form"
+    );
 
     // Two changes in one checkpoint: the last one names the one between.
-    let ids: Vec<ObjectId> =
-        (1..=3).map(|n| ObjectId::from_bytes(&[n; 20]).expect("20 bytes")).collect();
+    let ids: Vec<ObjectId> = (1..=3)
+        .map(|n| ObjectId::from_bytes(&[n; 20]).expect("20 bytes"))
+        .collect();
     let judge_chain = |prev: ObjectId| {
         let third = version(&format!("v = 1\nprev = \"{prev}\"\n"));
         testing::judge_in_order(&one, &third, chain(&ids), validate).expect("decided")

@@ -22,18 +22,28 @@ pub(crate) fn run(tool: &str, journal: &Path, arguments: &[&str]) -> Output {
         .env("LC_ALL", "C.UTF-8")
         .env("HOME", "/nonexistent")
         .output()
-        .unwrap_or_else(|error| panic!("{tool}: {error}; install it with: apt install ledger hledger"))
+        .unwrap_or_else(|error| {
+            panic!("{tool}: {error}; install it with: apt install ledger hledger")
+        })
 }
 
 /// Asserts that both tools take the journal in their strictest mode without a word of complaint.
 pub(crate) fn accepts(journal: &Path) {
-    for (tool, arguments) in
-        [("ledger", ["--strict", "--pedantic", "bal"]), ("hledger", ["check", "--strict", "dates"])]
-    {
-        let arguments = if tool == "ledger" { &arguments[..] } else { &arguments[..2] };
+    for (tool, arguments) in [
+        ("ledger", ["--strict", "--pedantic", "bal"]),
+        ("hledger", ["check", "--strict", "dates"]),
+    ] {
+        let arguments = if tool == "ledger" {
+            &arguments[..]
+        } else {
+            &arguments[..2]
+        };
         let output = run(tool, journal, arguments);
         let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && complaint.is_empty(), "{tool}: {complaint}");
+        assert!(
+            output.status.success() && complaint.is_empty(),
+            "{tool}: {complaint}"
+        );
     }
 }
 
@@ -51,7 +61,8 @@ fn ours(books: &Books) -> Balances {
     let mut book = Book::default();
     for (path, bytes) in &books.files {
         if let Ok(Role::Transaction(place)) = classify(path) {
-            book.add(&resolve(&text(bytes), &place, &defs).expect("good")).expect("fits");
+            book.add(&resolve(&text(bytes), &place, &defs).expect("good"))
+                .expect("fits");
         }
     }
     let shown = book.balances().map(|(account, commodity, units)| {
@@ -71,7 +82,22 @@ fn ledgers(journal: &Path) -> Balances {
 
 /// What `hledger` counts, from its CSV of postings.
 fn hledgers(journal: &Path) -> Balances {
-    let output = run("hledger", journal, &["bal", "--flat", "--no-total", "--layout=bare", "-O", "csv", "-c", "1000.00 USD", "-c", "1000.00000000 BTC"]);
+    let output = run(
+        "hledger",
+        journal,
+        &[
+            "bal",
+            "--flat",
+            "--no-total",
+            "--layout=bare",
+            "-O",
+            "csv",
+            "-c",
+            "1000.00 USD",
+            "-c",
+            "1000.00000000 BTC",
+        ],
+    );
     let text = String::from_utf8_lossy(&output.stdout).replace('"', "");
     let mut balances = Balances::new();
     for line in text.lines().skip(1) {
@@ -81,7 +107,10 @@ fn hledgers(journal: &Path) -> Balances {
         let decimals = if commodity == "BTC" { 8 } else { 2 };
         let units = amount::parse(amount, decimals).expect("an amount");
         if units != 0 {
-            balances.insert((account.into(), commodity.into()), amount::show(units, decimals));
+            balances.insert(
+                (account.into(), commodity.into()),
+                amount::show(units, decimals),
+            );
         }
     }
     balances
@@ -96,7 +125,9 @@ fn sum(text: &str, separator: char) -> Balances {
         };
         let decimals = if commodity == "BTC" { 8 } else { 2 };
         let units = amount::parse(&amount.replace(',', ""), decimals).expect("an amount");
-        *sums.entry((account.to_owned(), commodity.to_owned())).or_default() += units;
+        *sums
+            .entry((account.to_owned(), commodity.to_owned()))
+            .or_default() += units;
     }
     let nonzero = sums.into_iter().filter(|(_, units)| *units != 0);
     nonzero
@@ -115,7 +146,7 @@ fn the_template_opens_in_both_tools() {
 
 #[test]
 fn a_generated_year_has_the_same_balances_in_all_three() {
-    let books = Books::with_alice_at_50().with(&generated(2026, 2_000));
+    let books = Books::with_alice_at_50().with(generated(2026, 2_000));
     let scratch = Scratch::new();
     let main = write_files(scratch.path(), &books.files);
     let report = books.judge(&books);
@@ -130,7 +161,7 @@ fn a_generated_year_has_the_same_balances_in_all_three() {
 #[test]
 fn both_tools_pass_the_double_spend_that_we_refuse() {
     let base = Books::with_alice_at_50();
-    let both = base.with(&[spend(1, "alice", "40.00"), spend(2, "alice", "40.00")]);
+    let both = base.with([spend(1, "alice", "40.00"), spend(2, "alice", "40.00")]);
     let scratch = Scratch::new();
     accepts(&write_files(scratch.path(), &both.files));
     let report = base.judge(&both);

@@ -1,5 +1,6 @@
 //! Books to judge: the template's files, transactions, and the blocks that bring them.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,10 @@ impl Books {
         for account in ACCOUNTS {
             books.append("acct/def/accounts.journal", &format!("account {account}\n"));
         }
-        books.append("acct/def/commodities.journal", "commodity BTC\n    format 1,000.00000000 BTC\n");
+        books.append(
+            "acct/def/commodities.journal",
+            "commodity BTC\n    format 1,000.00000000 BTC\n",
+        );
         books
     }
 
@@ -59,36 +63,52 @@ impl Books {
     }
 
     pub(crate) fn append(&mut self, path: &str, text: &str) {
-        self.files.entry(path.to_owned()).or_default().extend_from_slice(text.as_bytes());
+        self.files
+            .entry(path.to_owned())
+            .or_default()
+            .extend_from_slice(text.as_bytes());
     }
 
     /// Adds a transaction, and its month to the main journal.
     pub(crate) fn post(&mut self, posted: &Posted) {
-        self.files.insert(posted.path.clone(), posted.text.clone().into_bytes());
+        self.files
+            .insert(posted.path.clone(), posted.text.clone().into_bytes());
         let directory = posted.path.strip_prefix("acct/").expect("below acct");
         let (directory, _) = directory.rsplit_once('/').expect("in a month");
         let line = format!("include {directory}/*.journal");
         let main = &self.files["acct/main.journal"];
-        if !String::from_utf8_lossy(main).lines().any(|found| found == line) {
+        if !String::from_utf8_lossy(main)
+            .lines()
+            .any(|found| found == line)
+        {
             self.append("acct/main.journal", &format!("{line}\n"));
         }
     }
 
-    pub(crate) fn with(&self, posted: &[Posted]) -> Self {
+    pub(crate) fn with(&self, posted: impl IntoIterator<Item: Borrow<Posted>>) -> Self {
         let mut books = self.clone();
-        posted.iter().for_each(|posted| books.post(posted));
+        posted
+            .into_iter()
+            .for_each(|posted| books.post(posted.borrow()));
         books
     }
 
     /// Judges `candidate` with this as its base, every new file brought by the board.
     pub(crate) fn judge(&self, candidate: &Self) -> Report {
-        let fresh = candidate.files.keys().filter(|path| !self.files.contains_key(*path));
+        let fresh = candidate
+            .files
+            .keys()
+            .filter(|path| !self.files.contains_key(*path));
         let paths: Vec<&str> = fresh.map(String::as_str).collect();
         self.judge_blocks(candidate, &[("treasurer", Lane::Final, &paths)])
     }
 
     /// Judges `candidate` with these blocks (principal, lane, paths) since this base.
-    pub(crate) fn judge_blocks(&self, candidate: &Self, blocks: &[(&str, Lane, &[&str])]) -> Report {
+    pub(crate) fn judge_blocks(
+        &self,
+        candidate: &Self,
+        blocks: &[(&str, Lane, &[&str])],
+    ) -> Report {
         testing::judge_in_order(&self.files, &candidate.files, context(blocks), validate)
             .expect("decided")
     }
@@ -100,8 +120,14 @@ fn read_files(root: &Path, dir: &Path, files: &mut Files) {
         if path.is_dir() {
             read_files(root, &path, files);
         } else {
-            let name = path.strip_prefix(root).expect("below the root").to_str().expect("UTF-8");
-            let text = fs::read_to_string(&path).expect("text").replace("{{member}}", "alice");
+            let name = path
+                .strip_prefix(root)
+                .expect("below the root")
+                .to_str()
+                .expect("UTF-8");
+            let text = fs::read_to_string(&path)
+                .expect("text")
+                .replace("{{member}}", "alice");
             files.insert(name.to_owned(), text.into_bytes());
         }
     }
@@ -143,9 +169,22 @@ pub(crate) fn context(blocks: &[(&str, Lane, &[&str])]) -> Context {
     let id = ObjectId::from_bytes(&[7; 32]).expect("32 bytes");
     let mut roster = BTreeMap::new();
     for (principal, _, _) in blocks {
-        let kind = if principal.starts_with("vending") { Kind::Node } else { Kind::Person };
-        let roles = if *principal == "treasurer" { vec!["board".to_owned()] } else { vec![] };
-        let member = ContextMember { kind, roles, status: Status::Active, weight: Weight(1) };
+        let kind = if principal.starts_with("vending") {
+            Kind::Node
+        } else {
+            Kind::Person
+        };
+        let roles = if *principal == "treasurer" {
+            vec!["board".to_owned()]
+        } else {
+            vec![]
+        };
+        let member = ContextMember {
+            kind,
+            roles,
+            status: Status::Active,
+            weight: Weight(1),
+        };
         roster.insert(principal.parse().expect("a name"), member);
     }
     let blocks = blocks.iter().map(|(principal, lane, paths)| ContextBlock {
@@ -158,11 +197,18 @@ pub(crate) fn context(blocks: &[(&str, Lane, &[&str])]) -> Context {
             .map(|path| Operation {
                 path: path.parse().expect("a path"),
                 old: None,
-                new: Some(Entry { mode: Mode::File, id }),
+                new: Some(Entry {
+                    mode: Mode::File,
+                    id,
+                }),
             })
             .collect(),
     });
-    Context { blocks: blocks.collect(), roster, ..empty_context() }
+    Context {
+        blocks: blocks.collect(),
+        roster,
+        ..empty_context()
+    }
 }
 
 /// Writes a tree where a stock tool can open it.
@@ -179,5 +225,10 @@ pub(crate) fn write_files(root: &Path, files: &Files) -> PathBuf {
 pub(crate) fn only(report: &Report) -> (&str, u32, &str, &str) {
     assert_eq!(report.count(), 1, "expected one problem, got:\n{report}");
     let problem = &report.problems()[0];
-    (&problem.path, problem.line.unwrap_or(0), &problem.rule, &problem.message)
+    (
+        &problem.path,
+        problem.line.unwrap_or(0),
+        &problem.rule,
+        &problem.message,
+    )
 }
