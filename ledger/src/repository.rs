@@ -111,6 +111,24 @@ impl Ledger {
     /// # Errors
     /// There is no bare repository, its refs are not `files`, or it cannot be read.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
+        let ledger = Self::open_any(dir, true)?;
+        let dir = &ledger.dir;
+        let root = File::open(dir).map_err(LedgerError::io("open", dir))?;
+        nix::unistd::syncfs(&root).map_err(|error| LedgerError::io("sync", dir)(error.into()))?;
+        Ok(ledger)
+    }
+
+    /// Opens the repository of anybody's clone to read the ledger in it: with or without a work
+    /// tree, and nothing of it is touched. `dir` is its git directory (of linked work trees the
+    /// common one).
+    ///
+    /// # Errors
+    /// There is no repository, its refs are not `files`, or it cannot be read.
+    pub fn open_clone(dir: &Path) -> Result<Self, LedgerError> {
+        Self::open_any(dir, false)
+    }
+
+    fn open_any(dir: &Path, must_be_bare: bool) -> Result<Self, LedgerError> {
         let wrong = |reason: &str| LedgerError::NotARepository {
             dir: dir.to_owned(),
             reason: reason.to_owned(),
@@ -123,7 +141,7 @@ impl Ledger {
                 return Err(wrong(&format!("{part} is missing")));
             }
         }
-        let format = read_format(&dir)?;
+        let format = read_format(&dir, must_be_bare)?;
         let objects = dir.join("objects");
         let handle =
             gix::odb::at(&objects, format.to_gix()).map_err(LedgerError::io("open", &objects))?;
@@ -132,8 +150,6 @@ impl Ledger {
             ..Default::default()
         };
         let refs = gix::refs::file::Store::at_opts(dir.clone(), format.to_gix(), options);
-        let root = File::open(&dir).map_err(LedgerError::io("open", &dir))?;
-        nix::unistd::syncfs(&root).map_err(|error| LedgerError::io("sync", &dir)(error.into()))?;
         Ok(Self {
             dir,
             format,
@@ -197,7 +213,7 @@ impl Ledger {
 }
 
 /// Reads hash and ref format from the repository's own configuration, as git understands it.
-fn read_format(dir: &Path) -> Result<ObjectFormat, LedgerError> {
+fn read_format(dir: &Path, must_be_bare: bool) -> Result<ObjectFormat, LedgerError> {
     let listed = git::run(dir, &["config", "--local", "--list", "-z"])?;
     let value = |key: &str| {
         let last = listed.split('\0').rfind(|entry| {
@@ -207,7 +223,7 @@ fn read_format(dir: &Path) -> Result<ObjectFormat, LedgerError> {
         });
         last.map(|entry| entry.get(key.len() + 1..).unwrap_or("true").to_owned())
     };
-    if value("core.bare").as_deref() != Some("true") {
+    if must_be_bare && value("core.bare").as_deref() != Some("true") {
         return Err(LedgerError::NotARepository {
             dir: dir.to_owned(),
             reason: "it has a work tree".to_owned(),
