@@ -19,8 +19,11 @@ use gdo_core::id::{Digest, LedgerId, ObjectId};
 use gdo_core::key::NodeKey;
 use serde_json::Value;
 
-/// Every vector file and what computes it.
-const VECTORS: [(&str, fn() -> Value); 12] = [
+/// A vector file and what computes it.
+type Vector = (&'static str, fn() -> Value);
+
+/// Every vector file.
+const VECTORS: [Vector; 12] = [
     ("block.json", commits::block),
     ("canonical-json.json", files::canonical_json),
     ("checkpoint.json", commits::checkpoint),
