@@ -122,7 +122,8 @@ pub enum Reply {
     },
     /// The last line for `pre-receive`: the objects may leave quarantine.
     Accept {},
-    /// The last line for `pre-receive`: the push is refused, and its objects vanish.
+    /// The last line for `pre-receive`: the push is refused, and its objects vanish. Also the
+    /// answer to a `proc-receive` that cannot be served at all: what has no result is refused.
     Reject {
         /// What the pusher reads.
         lines: Vec<String>,

@@ -3,14 +3,17 @@
 //! What is refused here vanishes with the quarantine. Git gives one line per reference on standard
 //! input; the exit code is the answer.
 //!
-//! **Invariants**: the push passes only on the daemon's explicit word.
+//! **Invariants**: the push passes only on the daemon's explicit word; a reference that git would
+//! write by itself, because `proc-receive` is not asked about it, never passes.
 
 use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use gdo_core::error::FormatError;
-use gdo_core::hook::{COMMANDS_MAX, PreReceive, RefUpdate, Reply, Request};
+use gdo_core::hook::{
+    COMMANDS_MAX, PreReceive, PushTarget, RefUpdate, Reply, Request, refuse_unless_proposal,
+};
 
 use crate::environment;
 use crate::error::{HookError, RelayError};
@@ -25,6 +28,9 @@ const UPDATE_BYTES_MAX: u64 = 16 << 10;
 pub fn pre_receive_main(socket: &Path, node_dir: &Path) -> ExitCode {
     let mut screen = Screen::new(io::stderr());
     let outcome = read_updates(io::stdin().lock()).and_then(|updates| {
+        if refuse_foreign(&updates, &mut screen) {
+            return Ok(false);
+        }
         let request = Request::PreReceive(PreReceive {
             updates,
             quarantine: environment::quarantine(),
@@ -41,6 +47,19 @@ pub fn pre_receive_main(socket: &Path, node_dir: &Path) -> ExitCode {
         Err(error) => screen.line(&format!("gdo: {error}")),
     }
     ExitCode::FAILURE
+}
+
+/// Refuses references outside of those that `receive.procReceiveRefs` leaves to the daemon.
+fn refuse_foreign<W: Write>(updates: &[RefUpdate], screen: &mut Screen<W>) -> bool {
+    let mut foreign = false;
+    for update in updates {
+        let other = PushTarget::of(&update.reference) == PushTarget::Other;
+        if let Some(refusal) = refuse_unless_proposal(update).filter(|_| other) {
+            foreign = true;
+            refusal.advice.iter().for_each(|line| screen.line(line));
+        }
+    }
+    foreign
 }
 
 /// Whether the daemon lets the push pass.

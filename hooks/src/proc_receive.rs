@@ -44,7 +44,7 @@ pub fn proc_receive_main(socket: &Path, node_dir: &Path) -> ExitCode {
         let asked = ask(socket, push, &mut screen, &mut outcomes);
         screen.finish();
         let unanswered = match asked {
-            Ok(()) => "the node gave no answer".to_owned(),
+            Ok(reason) => reason,
             Err(error) => {
                 relay::explain(&mut screen, &error, node_dir);
                 error.to_string()
@@ -153,17 +153,24 @@ fn read_list<R: Read>(input: &mut Reader<R>) -> Result<Vec<Vec<u8>>, HookError> 
 }
 
 /// Hands the push to the daemon and collects its outcomes, as many as come.
+///
+/// Gives the reason for what stays without an outcome.
 fn ask<W: Write>(
     socket: &Path,
     push: ProcReceive,
     screen: &mut Screen<W>,
     outcomes: &mut Outcomes,
-) -> Result<(), RelayError> {
+) -> Result<String, RelayError> {
     let asked: Vec<String> = push.commands.iter().map(|c| c.reference.clone()).collect();
     let mut relay = Relay::ask(socket, &Request::ProcReceive(push))?;
     loop {
         match relay.answer(screen)? {
-            Reply::Done {} => return Ok(()),
+            Reply::Done {} => return Ok("the node gave no answer".to_owned()),
+            Reply::Reject { lines } => {
+                lines.iter().for_each(|line| screen.line(line));
+                let first = lines.into_iter().next().unwrap_or_default();
+                return Ok(first.strip_prefix("gdo: ").unwrap_or(&first).to_owned());
+            }
             Reply::Result(CommandResult { reference, outcome }) if asked.contains(&reference) => {
                 outcomes.insert(reference, outcome);
             }

@@ -39,7 +39,11 @@ impl Relay {
             stream.set_write_timeout(Some(WRITE_MAX))
         };
         prepare().map_err(RelayError::Io)?;
-        stream.write_all(line.as_bytes()).map_err(lost_or)?;
+        // A daemon that is too busy answers without reading the question.
+        match stream.write_all(line.as_bytes()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(lost_or(error)),
+            _ => {}
+        }
         Ok(Self {
             answers: BufReader::new(stream),
         })

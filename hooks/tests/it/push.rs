@@ -166,6 +166,28 @@ fn deletions_are_refused() {
 }
 
 #[test]
+fn references_that_git_would_write_by_itself_never_pass() {
+    let node = Node::new();
+    let daemon = Daemon::node(&node.socket(), node.ledger());
+    let clone = node.clone("alice");
+    clone.commit("a.txt", "a");
+    let before = node.references();
+    for reference in [
+        "refs/notes/commits",
+        "refs/remotes/origin/main",
+        "refs/forX",
+        "refs/x",
+    ] {
+        let seen = clone.push(&["origin", &format!("HEAD:{reference}"), "HEAD:refs/for/main"]);
+        assert!(!seen.ok, "{}", seen.text);
+        seen.assert_shows(&format!("remote: gdo: {reference} cannot be pushed to"));
+        seen.assert_shows("remote: gdo:   git push origin HEAD:refs/for/main");
+    }
+    assert_eq!(node.references(), before);
+    assert!(daemon.requests().is_empty());
+}
+
+#[test]
 fn references_of_one_push_have_each_their_own_answer() {
     let node = Node::new();
     let daemon = Daemon::node(&node.socket(), node.ledger());

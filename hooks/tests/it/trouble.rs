@@ -165,6 +165,26 @@ fn nonsense_and_answers_to_other_questions_are_refused() {
 }
 
 #[test]
+fn a_daemon_that_is_too_busy_is_heard() {
+    let busy = || Reply::Reject {
+        lines: vec![
+            "gdo: the node is busy".to_owned(),
+            "gdo: push again".to_owned(),
+        ],
+    };
+    let node = Node::new();
+    let _daemon = Daemon::start(&node.socket(), move |request, hook| {
+        match request {
+            Request::PreReceive(_) => hook.send(&Reply::Accept {}),
+            Request::ProcReceive(_) => hook.send(&busy()),
+        };
+    });
+    let seen = push(&node);
+    seen.assert_shows("remote: gdo: the node is busy\nremote: gdo: push again");
+    seen.assert_shows("HEAD -> refs/for/main (the node is busy)");
+}
+
+#[test]
 fn a_killed_client_loses_the_audience_and_not_the_work() {
     let node = Node::new();
     let ledger = node.ledger();
