@@ -47,7 +47,7 @@ impl Server {
         run(&ledger, &["update-ref", "refs/heads/main", &commit]);
         let config = GitHttpConfig {
             name: "books".to_owned(),
-            ledger,
+            repository: ledger,
             anonymous_read,
             jobs_max,
         };

@@ -1,10 +1,10 @@
 //! A process that answers one HTTP request: body in, headers and body out, all of it streamed.
 //!
 //! The process leads a process group of its own. It ends with the response: when it is done, when
-//! the client leaves, or when nothing has moved for [`IDLE_MAX`].
+//! the client leaves, or when nothing has moved for a while ([`Patience`]).
 //!
 //! **Invariants**: at most [`CHUNK_BYTES`] of a body are in memory per direction; no process
-//! outlives its response by more than [`GRACE`]; its turn is given back when it ends.
+//! outlives its response by more than twice the grace; its turn is given back when it ends.
 //!
 //! Source: RFC 3875, section 6 (the response).
 
@@ -38,10 +38,19 @@ const COMPLAINT_BYTES_MAX: usize = 8 << 10;
 /// How much of a body is thrown away for a client that still sends when the process has its
 /// answer: without that, the client would see a broken connection in place of the answer.
 const DISCARD_BYTES_MAX: usize = 1 << 30;
-/// How long nothing may move in either direction.
-const IDLE_MAX: Duration = Duration::from_secs(900);
-/// How long a process has to end by itself, and then to clean up, before it is killed.
-const GRACE: Duration = Duration::from_secs(5);
+const PATIENCE: Patience = Patience {
+    idle: Duration::from_secs(900),
+    grace: Duration::from_secs(5),
+};
+
+/// How long clients and processes are waited for.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// How long nothing may move in either direction.
+    idle: Duration,
+    /// How long a process has to end by itself, and then to clean up, before it is killed.
+    grace: Duration,
+}
 
 /// Starts `command`, feeds it `body` and gives what it answers.
 ///
@@ -65,7 +74,7 @@ pub(super) async fn serve(
     tokio::spawn(log_complaints(stderr));
     let activity = Arc::new(Activity::new());
     let (ended, end) = oneshot::channel();
-    tokio::spawn(keep(child, Arc::clone(&activity), end, turn));
+    tokio::spawn(keep(child, Arc::clone(&activity), end, turn, PATIENCE));
     let feeder = tokio::spawn(feed(body, stdin, Arc::clone(&activity)));
     let mut output = Output {
         stdout,
@@ -99,11 +108,11 @@ impl Activity {
         self.moved_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// Ends when nothing has moved for [`IDLE_MAX`].
-    async fn idle(&self) {
+    /// Ends when nothing has moved for `max`.
+    async fn idle(&self, max: Duration) {
         loop {
             let moved = Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
-            let left = (moved + IDLE_MAX).saturating_sub(self.start.elapsed());
+            let left = (moved + max).saturating_sub(self.start.elapsed());
             if left.is_zero() {
                 return;
             }
@@ -121,26 +130,41 @@ async fn keep(
     activity: Arc<Activity>,
     end: oneshot::Receiver<()>,
     turn: OwnedSemaphorePermit,
+    patience: Patience,
 ) {
     let ended_by_itself = tokio::select! {
         end = end => end.is_ok(),
-        () = activity.idle() => {
+        () = activity.idle(patience.idle) => {
             tracing::warn!("a client was idle for too long, its git is stopped");
             false
         }
     };
-    let group = child.id().and_then(|id| i32::try_from(id).ok());
-    // The group exists as long as its leader is not waited for, so no other can be hit.
-    let signal = |signal| group.map(|id| killpg(Pid::from_raw(id), signal));
-    if !ended_by_itself || timeout(GRACE, child.wait()).await.is_err() {
+    if !ended_by_itself || timeout(patience.grace, child.wait()).await.is_err() {
         activity.killed.store(true, Ordering::Relaxed);
-        signal(Signal::SIGTERM);
-        if timeout(GRACE, child.wait()).await.is_err() {
-            signal(Signal::SIGKILL);
-            let _ = child.wait().await;
-        }
+        end_group(&mut child, patience.grace).await;
     }
     drop(turn);
+}
+
+/// Ends a process and all that it started: politely first, so that git removes its locks.
+async fn end_group(child: &mut Child, grace: Duration) {
+    const POLL: Duration = Duration::from_millis(20);
+    let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) else {
+        return;
+    };
+    let group = Pid::from_raw(id);
+    let _ = killpg(group, Signal::SIGTERM);
+    let start = Instant::now();
+    // The first process may end before those that it started: only the group's end counts.
+    while start.elapsed() < grace {
+        let _ = child.try_wait();
+        if killpg(group, None).is_err() {
+            return;
+        }
+        sleep(POLL).await;
+    }
+    let _ = killpg(group, Signal::SIGKILL);
+    let _ = child.wait().await;
 }
 
 /// Passes the request's body on, and throws away what the process does not want.
@@ -305,6 +329,62 @@ fn build_response(head: &[u8], body: Body) -> io::Result<Response> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::sync::Semaphore;
+
+    /// Keeps a shell with `script` under a short patience and tells whether it had to be killed.
+    async fn keep_shell(script: &str, end: Option<()>) -> bool {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).process_group(0);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("a shell");
+        let mut stdout = child.stdout.take().expect("it was made a pipe");
+        stdout
+            .read_u8()
+            .await
+            .expect("the script says that it runs");
+        let turns = Arc::new(Semaphore::new(1));
+        let turn = Arc::clone(&turns)
+            .acquire_owned()
+            .await
+            .expect("never closed");
+        let (ended, receiver) = oneshot::channel();
+        if end.is_some() {
+            ended.send(()).expect("the receiver is there");
+        } else {
+            std::mem::forget(ended);
+        }
+        let activity = Arc::new(Activity::new());
+        let patience = Patience {
+            idle: Duration::from_millis(50),
+            grace: Duration::from_millis(200),
+        };
+        keep(child, Arc::clone(&activity), receiver, turn, patience).await;
+        assert_eq!(turns.available_permits(), 1);
+        // The pipe closes when the last process of the group is gone.
+        let mut rest = Vec::new();
+        stdout.read_to_end(&mut rest).await.expect("a pipe");
+        activity.killed.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test]
+    async fn processes_end_whatever_they_do() {
+        let ignores_term = "trap '' TERM; echo; sleep 600 & sleep 600; wait";
+        assert!(
+            keep_shell("echo; sleep 600 & wait", None).await,
+            "an idle client"
+        );
+        assert!(
+            keep_shell(ignores_term, None).await,
+            "a process that ignores signals"
+        );
+        assert!(
+            keep_shell(ignores_term, Some(())).await,
+            "one that stays after its answer"
+        );
+        assert!(
+            !keep_shell("echo", Some(())).await,
+            "one that ends as it should"
+        );
+    }
 
     fn parse(head: &str) -> io::Result<Response> {
         build_response(head.as_bytes(), Body::empty())

@@ -38,7 +38,7 @@ pub struct GitHttpConfig {
     /// The name of the ledger: it is served under `/<name>.git`.
     pub name: String,
     /// The absolute path of the bare repository.
-    pub ledger: PathBuf,
+    pub repository: PathBuf,
     /// Whether anybody may clone and fetch (`http.anonymous_read`).
     pub anonymous_read: bool,
     /// The most requests that run at a time; further ones wait for a minute at most.
@@ -173,7 +173,10 @@ fn environment(
         ("GIT_CONFIG_NOSYSTEM", "1".into()),
         ("GIT_CONFIG_GLOBAL", "/dev/null".into()),
         ("GIT_HTTP_EXPORT_ALL", "1".into()),
-        ("GIT_PROJECT_ROOT", config.ledger.clone().into_os_string()),
+        (
+            "GIT_PROJECT_ROOT",
+            config.repository.clone().into_os_string(),
+        ),
         ("LC_ALL", "C.UTF-8".into()),
         ("PATH_INFO", path.into()),
         ("QUERY_STRING", query.into()),
