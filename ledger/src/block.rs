@@ -271,6 +271,9 @@ impl Judge<'_> {
             );
             return Err(self.wrong("P-12", reason));
         }
+        if (trailers.seq.0 == 0) != trailers.prev.is_none() {
+            return Err(self.wrong("P-12", "Gdo-Prev is none exactly at Gdo-Seq 0"));
+        }
         let base = self.block.base();
         if (self.view)(&base).is_none() {
             let reason = format!("base {base} is no checkpoint, block or head of this ledger");

@@ -16,7 +16,7 @@ use gdo_core::id::ObjectId;
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 
-use crate::error::LedgerError;
+use crate::error::{LedgerError, TreeError};
 use crate::objects::Objects;
 use crate::repository::Ledger;
 use crate::tree::{Item, join, read, repo_path};
@@ -120,6 +120,9 @@ impl Checkout<'_> {
             self.count(&path)?;
             let to = to.join(&item.name);
             if item.is_dir() {
+                if item.id == self.empty {
+                    return Err(TreeError::EmptyDirectory { path }.into());
+                }
                 make_dir(&to)?;
                 self.directory(&item.id, &path, &to)?;
                 finish_dir(&to)?;

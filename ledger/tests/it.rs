@@ -1,0 +1,15 @@
+//! Ledgers against stock git: what is made here, git accepts; what git makes, is judged here.
+
+#![allow(missing_docs)]
+
+#[path = "it/support.rs"]
+mod support;
+
+#[path = "it/objects.rs"]
+mod objects;
+#[path = "it/proposals.rs"]
+mod proposals;
+#[path = "it/refs.rs"]
+mod refs;
+#[path = "it/trees.rs"]
+mod trees;
