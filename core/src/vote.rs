@@ -437,3 +437,6 @@ pub enum VoteError {
     #[error("no evidence against {0}: the two votes do not contradict each other")]
     Innocent(MemberName),
 }
+
+#[cfg(test)]
+mod tests;
