@@ -142,17 +142,17 @@ impl Walk<'_> {
             let all = slot.notes.iter().all(|note| ended(&note.proposal));
             return (!all).then_some(Fate::Wait);
         }
-        let proposal = slot.proposal?;
         let is_withdrawn = slot.proposal_end() == Some(ProposalEnd::Withdrawn)
-            || self.withdrawn.contains(&proposal);
+            || slot.proposal.is_some_and(|proposal| self.withdrawn.contains(&proposal));
         if is_withdrawn {
             return Some(Fate::Aside(Reason::Withdrawn));
         }
         if slot.lane != Lane::Final || self.is_duplicate(slot) {
             return None;
         }
-        let approvals = Approvals::on(self.window, &proposal, self.rulings.horizon())
-            .suffice(self.window, slot);
+        // What embeds no proposal cannot be approved.
+        let said = slot.proposal.map(|id| Approvals::on(self.window, &id, self.rulings.horizon()));
+        let approvals = said.unwrap_or_default().suffice(self.window, slot);
         let changes_rules = self.window.touches_rules(slot);
         match approvals {
             Some(counted) if !(changes_rules && self.changes_rules) => {

@@ -265,7 +265,8 @@ impl Paths {
             }
             if let Some(&id) = self.by_path.get(path.as_str()) {
                 self.node_mut(id).in_base = operation.new;
-            } else if let Some(entry) = operation.new {
+            }
+            if let Some(entry) = operation.new {
                 self.add_case_sibling(path, entry);
             }
         }
@@ -278,7 +279,11 @@ impl Paths {
         let others = self.by_folded.get(folded.as_str()).into_iter().flatten();
         let group: Vec<NodeId> = others.chain(plain).copied().collect();
         for other in group {
-            if self.node(other).files_below.is_some() {
+            let node = self.node(other);
+            let is_linked = |id: &NodeId| self.node(*id).path == *path;
+            let is_new = node.path != *path && !node.siblings.iter().any(is_linked);
+            // The file must stay known when the block that brought it is gone.
+            if is_new && node.files_below.is_some() {
                 let sibling = self.obtain(path);
                 self.node_mut(sibling).in_base = Some(entry);
                 self.node_mut(other).siblings.push(sibling);
