@@ -5,6 +5,8 @@
 #[path = "it/support.rs"]
 mod support;
 
+#[path = "it/blocks.rs"]
+mod blocks;
 #[path = "it/objects.rs"]
 mod objects;
 #[path = "it/proposals.rs"]
