@@ -25,7 +25,7 @@
 mod options;
 mod target;
 
-pub use options::{PushOptions, Topic, Wait};
+pub use options::{PushOptions, Topic, WAIT_MAX, Wait};
 pub use target::{PushTarget, Refusal, refuse_unless_proposal};
 
 use std::path::PathBuf;

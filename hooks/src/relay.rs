@@ -8,14 +8,14 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use gdo_core::hook::{self, LINE_BYTES_MAX, Reply, Request};
+use gdo_core::hook::{self, LINE_BYTES_MAX, Reply, Request, WAIT_MAX};
 
 use crate::error::RelayError;
 use crate::screen::Screen;
 use crate::{install, socket};
 
-/// How long the daemon may say nothing.
-const SILENCE_MAX: Duration = Duration::from_secs(600);
+/// How long the daemon may say nothing: longer than any push may ask it to wait.
+const SILENCE_MAX: Duration = WAIT_MAX.saturating_add(Duration::from_secs(600));
 /// How long the daemon may leave a question unread.
 const WRITE_MAX: Duration = Duration::from_secs(60);
 

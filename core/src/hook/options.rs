@@ -15,8 +15,9 @@ use crate::error::FormatError;
 
 /// How long a push waits for its checkpoint if it does not say.
 const WAIT_DEFAULT_S: u64 = 30;
-/// The longest a push may wait.
 const WAIT_S_MAX: u64 = 3600;
+/// The longest a push may wait for its checkpoint.
+pub const WAIT_MAX: Duration = Duration::from_secs(WAIT_S_MAX);
 /// The longest name of a topic.
 const TOPIC_BYTES_MAX: usize = 64;
 const KNOWN: &str = "wait=<seconds>s, wait=none, topic=<name> or dry-run";
