@@ -1,33 +1,32 @@
 //! A process that answers one HTTP request: body in, headers and body out, all of it streamed.
 //!
-//! The process leads a process group of its own. It ends with the response: when it is done, when
-//! the client leaves, or when nothing has moved for a while ([`Patience`]).
+//! The process leads a process group of its own. The group ends with the response: when it is
+//! done, when the client leaves, or when nothing has moved for a while ([`keeper`]).
 //!
-//! **Invariants**: at most [`CHUNK_BYTES`] of a body are in memory per direction; no process
-//! outlives its response by more than twice the grace; its turn is given back when it ends.
+//! **Invariants**: of a body at most one chunk per direction is in memory; no process outlives its
+//! response by more than twice the grace of [`keeper::Patience`].
 //!
 //! Source: RFC 3875, section 6 (the response).
+
+mod keeper;
 
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use http_body::Frame;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
+
+use keeper::{Activity, PATIENCE, keep};
 
 /// What is read at once.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -38,19 +37,6 @@ const COMPLAINT_BYTES_MAX: usize = 8 << 10;
 /// How much of a body is thrown away for a client that still sends when the process has its
 /// answer: without that, the client would see a broken connection in place of the answer.
 const DISCARD_BYTES_MAX: usize = 1 << 30;
-const PATIENCE: Patience = Patience {
-    idle: Duration::from_secs(900),
-    grace: Duration::from_secs(5),
-};
-
-/// How long clients and processes are waited for.
-#[derive(Debug, Clone, Copy)]
-struct Patience {
-    /// How long nothing may move in either direction.
-    idle: Duration,
-    /// How long a process has to end by itself, and then to clean up, before it is killed.
-    grace: Duration,
-}
 
 /// Starts `command`, feeds it `body` and gives what it answers.
 ///
@@ -85,86 +71,6 @@ pub(super) async fn serve(
     };
     let head = output.read_head().await?;
     build_response(&head, Body::new(output))
-}
-
-/// When something last moved between a client and its process.
-struct Activity {
-    start: Instant,
-    moved_ms: AtomicU64,
-    killed: AtomicBool,
-}
-
-impl Activity {
-    fn new() -> Self {
-        Self {
-            start: Instant::now(),
-            moved_ms: AtomicU64::new(0),
-            killed: AtomicBool::new(false),
-        }
-    }
-
-    fn touch(&self) {
-        let now_ms = self.start.elapsed().as_millis() as u64;
-        self.moved_ms.store(now_ms, Ordering::Relaxed);
-    }
-
-    /// Ends when nothing has moved for `max`.
-    async fn idle(&self, max: Duration) {
-        loop {
-            let moved = Duration::from_millis(self.moved_ms.load(Ordering::Relaxed));
-            let left = (moved + max).saturating_sub(self.start.elapsed());
-            if left.is_zero() {
-                return;
-            }
-            sleep(left).await;
-        }
-    }
-}
-
-/// Keeps the process until its response ends, then sees it off.
-///
-/// `end` resolves to `Ok` when the process closed its output, and to an error when the response was
-/// dropped before that, because the client left.
-async fn keep(
-    mut child: Child,
-    activity: Arc<Activity>,
-    end: oneshot::Receiver<()>,
-    turn: OwnedSemaphorePermit,
-    patience: Patience,
-) {
-    let ended_by_itself = tokio::select! {
-        end = end => end.is_ok(),
-        () = activity.idle(patience.idle) => {
-            tracing::warn!("a client was idle for too long, its git is stopped");
-            false
-        }
-    };
-    if !ended_by_itself || timeout(patience.grace, child.wait()).await.is_err() {
-        activity.killed.store(true, Ordering::Relaxed);
-        end_group(&mut child, patience.grace).await;
-    }
-    drop(turn);
-}
-
-/// Ends a process and all that it started: politely first, so that git removes its locks.
-async fn end_group(child: &mut Child, grace: Duration) {
-    const POLL: Duration = Duration::from_millis(20);
-    let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) else {
-        return;
-    };
-    let group = Pid::from_raw(id);
-    let _ = killpg(group, Signal::SIGTERM);
-    let start = Instant::now();
-    // The first process may end before those that it started: only the group's end counts.
-    while start.elapsed() < grace {
-        let _ = child.try_wait();
-        if killpg(group, None).is_err() {
-            return;
-        }
-        sleep(POLL).await;
-    }
-    let _ = killpg(group, Signal::SIGKILL);
-    let _ = child.wait().await;
 }
 
 /// Passes the request's body on, and throws away what the process does not want.
@@ -257,7 +163,7 @@ impl HttpBody for Output {
             chunk.truncate(read);
             return Poll::Ready(Some(Ok(Frame::data(Bytes::from(chunk)))));
         }
-        if self.activity.killed.load(Ordering::Relaxed) {
+        if self.activity.was_killed() {
             // A connection that breaks is not taken for a complete answer.
             let error = io::Error::new(io::ErrorKind::TimedOut, "the client was idle");
             return Poll::Ready(Some(Err(error)));
@@ -329,62 +235,6 @@ fn build_response(head: &[u8], body: Body) -> io::Result<Response> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::sync::Semaphore;
-
-    /// Keeps a shell with `script` under a short patience and tells whether it had to be killed.
-    async fn keep_shell(script: &str, end: Option<()>) -> bool {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]).process_group(0);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("a shell");
-        let mut stdout = child.stdout.take().expect("it was made a pipe");
-        stdout
-            .read_u8()
-            .await
-            .expect("the script says that it runs");
-        let turns = Arc::new(Semaphore::new(1));
-        let turn = Arc::clone(&turns)
-            .acquire_owned()
-            .await
-            .expect("never closed");
-        let (ended, receiver) = oneshot::channel();
-        if end.is_some() {
-            ended.send(()).expect("the receiver is there");
-        } else {
-            std::mem::forget(ended);
-        }
-        let activity = Arc::new(Activity::new());
-        let patience = Patience {
-            idle: Duration::from_millis(50),
-            grace: Duration::from_millis(200),
-        };
-        keep(child, Arc::clone(&activity), receiver, turn, patience).await;
-        assert_eq!(turns.available_permits(), 1);
-        // The pipe closes when the last process of the group is gone.
-        let mut rest = Vec::new();
-        stdout.read_to_end(&mut rest).await.expect("a pipe");
-        activity.killed.load(Ordering::Relaxed)
-    }
-
-    #[tokio::test]
-    async fn processes_end_whatever_they_do() {
-        let ignores_term = "trap '' TERM; echo; sleep 600 & sleep 600; wait";
-        assert!(
-            keep_shell("echo; sleep 600 & wait", None).await,
-            "an idle client"
-        );
-        assert!(
-            keep_shell(ignores_term, None).await,
-            "a process that ignores signals"
-        );
-        assert!(
-            keep_shell(ignores_term, Some(())).await,
-            "one that stays after its answer"
-        );
-        assert!(
-            !keep_shell("echo", Some(())).await,
-            "one that ends as it should"
-        );
-    }
 
     fn parse(head: &str) -> io::Result<Response> {
         build_response(head.as_bytes(), Body::empty())
