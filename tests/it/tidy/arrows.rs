@@ -61,6 +61,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("ed25519-dalek", &["gdo-core"]),
     ("flate2", &["gdo-runtime"]),
     ("gix", &["gdo-ledger"]),
+    ("http-body", &["gdo-node"]),
     ("indicatif", &["gdo"]),
     ("libcontainer", &["gdo-runtime"]),
     ("serde_jcs", &["gdo-core"]),
