@@ -20,6 +20,8 @@ mod instance;
 mod pace;
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod table;
 mod tally;
 
 pub use instance::Instance;

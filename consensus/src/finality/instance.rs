@@ -352,7 +352,7 @@ impl Instance {
     }
 
     fn on_timer(&mut self, view: View, kind: Timer, effects: &mut Vec<Effect>) {
-        if view != self.view || self.params.me.is_none() {
+        if view != self.view || view.0 == 0 || self.params.me.is_none() {
             return;
         }
         if kind == Timer::Resend {

@@ -53,10 +53,7 @@ impl Rotation {
             ends.push((validator.member.clone(), total));
         }
         let total = total.max(1);
-        let mut stride = (u128::from(total) * 618 / 1000) as u64 + 1;
-        while gcd(stride, total) != 1 {
-            stride += 1;
-        }
+        let stride = stride(total);
         let digest = Digest::of(previous.as_bytes());
         let head = digest.as_bytes()[..8]
             .try_into()
@@ -78,6 +75,125 @@ impl Rotation {
     }
 }
 
+/// The number nearest to 0.618 of `total` that has no factor in common with it; of two, the lower.
+fn stride(total: u64) -> u64 {
+    let golden = ((u128::from(total) * 618 + 500) / 1000) as u64;
+    let mut near = (0..=total).flat_map(|far| [golden.saturating_sub(far), golden + far]);
+    near.find(|stride| gcd(*stride, total) == 1)
+        .expect("1 has no factor in common with anything")
+}
+
 fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finality::sim::{member, value};
+    use gdo_core::id::Weight;
+
+    fn rotation(weights: &[u64], previous: ObjectId) -> Rotation {
+        let validator = |(index, weight): (usize, &u64)| Validator {
+            member: member(index),
+            weight: Weight(*weight),
+        };
+        let validators: Vec<_> = weights.iter().enumerate().map(validator).collect();
+        Rotation::new(&validators, previous)
+    }
+
+    fn leaders(rotation: &Rotation, views: u64) -> Vec<MemberName> {
+        (1..=views)
+            .map(|view| rotation.leader(View(view)).clone())
+            .collect()
+    }
+
+    #[test]
+    fn views_last_longer_by_half_up_to_the_twelfth() {
+        let table = [
+            (0, 1000),
+            (1, 1500),
+            (2, 2250),
+            (3, 3375),
+            (4, 5062),
+            (12, 129_746),
+        ];
+        for (view, expected) in table {
+            assert_eq!(delta_ms(1000, View(view)), expected, "view {view}");
+        }
+        assert_eq!(delta_ms(1000, View(13)), delta_ms(1000, View(12)));
+        assert_eq!(delta_ms(1000, View(u64::MAX)), delta_ms(1000, View(12)));
+        assert_eq!(
+            (delta_ms(0, View(1)), delta_ms(u64::MAX, View(12))),
+            (1, u64::MAX)
+        );
+    }
+
+    #[test]
+    fn everybody_leads_as_often_as_it_has_weight() {
+        let sets: [&[u64]; 6] = [
+            &[1],
+            &[1, 1, 1],
+            &[1, 1, 1, 1],
+            &[3, 2, 2],
+            &[5, 4, 3, 3],
+            &[1_000_000, 1, 7, 20],
+        ];
+        for weights in sets {
+            let rotation = rotation(weights, value([1, 2, 3]));
+            let total = weights.iter().sum::<u64>();
+            let turns = leaders(&rotation, total);
+            for (index, weight) in weights.iter().enumerate() {
+                let led = turns.iter().filter(|name| **name == member(index)).count() as u64;
+                assert_eq!(led, *weight, "v{index} of {weights:?}");
+            }
+            assert_eq!(
+                rotation.leader(View(total + 1)),
+                &turns[0],
+                "the round begins again"
+            );
+        }
+    }
+
+    #[test]
+    fn equal_weights_take_turns_one_by_one_whatever_the_weight() {
+        let light = leaders(&rotation(&[1; 4], value([1, 0, 0])), 8);
+        let heavy = rotation(&[250; 4], value([1, 0, 0]));
+        assert_eq!(leaders(&heavy, 8), light);
+        assert!(light.windows(2).all(|pair| pair[0] != pair[1]), "{light:?}");
+    }
+
+    #[test]
+    fn a_third_of_the_weight_does_not_lead_twice_in_a_row() {
+        let sets: [&[u64]; 4] = [
+            &[7, 8, 9],
+            &[10, 10, 10, 1],
+            &[100, 90, 80, 70],
+            &[5, 5, 5, 2],
+        ];
+        for weights in sets {
+            let total: u64 = weights.iter().sum();
+            let turns = leaders(&rotation(weights, value([1, 0, 0])), 2 * total);
+            for (index, weight) in weights.iter().enumerate() {
+                let twice = turns
+                    .windows(2)
+                    .filter(|w| w[0] == w[1] && w[0] == member(index));
+                assert!(
+                    3 * weight > total || twice.count() == 0,
+                    "v{index} of {weights:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_checkpoint_before_turns_the_rotation() {
+        let first = |byte| {
+            rotation(&[1; 4], value([byte, 0, 0]))
+                .leader(View(1))
+                .clone()
+        };
+        let firsts: std::collections::BTreeSet<_> = (0..32).map(first).collect();
+        assert_eq!(firsts.len(), 4);
+    }
 }
