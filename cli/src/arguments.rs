@@ -31,6 +31,14 @@ pub enum Command {
     Node(command::node::Node),
     /// Show what the node is doing
     Status,
+    /// Show the checkpoints, newest first: what each merged and what it set aside
+    Log(command::log::Log),
+    /// Show a checkpoint, block or proposal in full
+    Show(command::show::Show),
+    /// Show the open proposals and the approvals that they need
+    Proposals(command::proposals::Proposals),
+    /// Show the members, their keys and roles
+    Roster(command::roster::Roster),
     /// Print shell completions
     Completions(Completions),
 }

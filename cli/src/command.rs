@@ -9,7 +9,11 @@ use crate::error::CommandError;
 
 pub mod hook;
 pub mod init;
+pub mod log;
 pub mod node;
+pub mod proposals;
+pub mod roster;
+pub mod show;
 pub mod status;
 
 /// Does what was asked for.
@@ -23,6 +27,10 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Init(init) => init.run(json),
         Command::Node(node) => node.run(dir),
         Command::Status => status::run(dir, json),
+        Command::Log(log) => log.run(dir, json),
+        Command::Show(show) => show.run(dir, json),
+        Command::Proposals(proposals) => proposals.run(dir, json),
+        Command::Roster(roster) => roster.run(dir, json),
         Command::Completions(completions) => {
             let mut command = Arguments::command();
             clap_complete::generate(completions.shell, &mut command, "gdo", &mut std::io::stdout());

@@ -8,10 +8,16 @@
 //! 2 wrong use, 3 could not tell.
 
 mod arguments;
+mod clone;
 mod command;
+mod detail;
 mod error;
+mod export;
+mod find;
 mod output;
 mod place;
+mod source;
+mod time;
 
 use std::process::ExitCode;
 
