@@ -92,7 +92,7 @@ pub fn parse(text: &str, first_line: usize, grammar: Grammar) -> Result<Transact
         }
         let body = text.trim_start_matches(' ');
         if let Some(comment) = body.strip_prefix(';') {
-            tags.read(line, comment.trim())?;
+            tags.read(line, comment)?;
         } else if postings.len() == POSTINGS_MAX {
             let expected = format!("expected at most {POSTINGS_MAX} postings");
             return Err(Fault::new(line, rule::SYNTAX, expected));
@@ -130,10 +130,17 @@ fn numbered(text: &str, first: usize) -> impl Iterator<Item = (usize, &str)> {
         .map(move |(i, line)| (i + first, line))
 }
 
+/// Control characters, spaces other than U+0020, and characters that nobody sees.
+fn is_odd(c: char) -> bool {
+    let unseen = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    c.is_control() || (c.is_whitespace() && c != ' ') || unseen
+}
+
 fn check_characters(line: usize, text: &str) -> Result<(), Fault> {
-    if text.chars().any(char::is_control) {
-        let expected = "expected no tab, carriage return or other control character";
-        return Err(Fault::new(line, rule::SYNTAX, expected));
+    if let Some(odd) = text.chars().find(|c| is_odd(*c)) {
+        let expected = "expected no tab, carriage return, odd space or invisible character";
+        let message = format!("{expected}, got U+{:04X}", u32::from(odd));
+        return Err(Fault::new(line, rule::SYNTAX, message));
     }
     if text.ends_with(' ') {
         return Err(Fault::new(
@@ -172,26 +179,26 @@ struct Tags<'a> {
 }
 
 impl<'a> Tags<'a> {
-    /// Reads one comment line; `key: value` at its start is a tag.
+    /// Reads what stands behind the `;` of a comment line: ` key: value` is a tag.
     fn read(&mut self, line: usize, comment: &'a str) -> Result<(), Fault> {
         let syntax = |message: String| Fault::new(line, rule::SYNTAX, message);
-        // ledger reads ":a:b:" and "[date]" in comments as tags and dates.
-        if comment.starts_with([':', '[']) || comment.contains("::") {
-            return Err(syntax(
-                "comment: expected none of ledger's ':tag:', '[date]' or '::'".into(),
-            ));
-        }
-        let Some((key, value)) = comment
-            .split_once(": ")
-            .or(comment.strip_suffix(':').map(|k| (k, "")))
+        let Some(comment) = comment
+            .strip_prefix(' ')
+            .filter(|rest| !rest.starts_with(' '))
         else {
+            return Err(syntax("comment: expected one space behind the ';'".into()));
+        };
+        // ledger reads "[date]" in comments as a date.
+        if comment.starts_with('[') {
+            return Err(syntax("comment: expected none of ledger's '[date]'".into()));
+        }
+        let Some((key, value)) = comment.split_once(": ") else {
             return match comment.contains(':') {
                 true => Err(syntax("comment: expected 'tag: value', or no ':'".into())),
                 false => Ok(()),
             };
         };
-        let value = value.trim();
-        if value.contains([':', ',']) || value.is_empty() || value.contains("  ") {
+        if value.contains([':', ',']) || value.starts_with(' ') || value.contains("  ") {
             let expected = "expected one tag a line, with a value without ':', ',' or two spaces";
             return Err(syntax(format!("{expected}, got '{value}'")));
         }

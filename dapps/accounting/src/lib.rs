@@ -16,6 +16,7 @@ pub mod defs;
 pub mod fault;
 pub mod include;
 pub mod journal;
+mod judge;
 pub mod pattern;
 pub mod rules;
 pub mod source;

@@ -1,4 +1,7 @@
-//! ULIDs, the names of records: 26 characters of Crockford's base 32, upper case, sortable by time.
+//! ULIDs, the names of records: 26 characters of Crockford's base 32, sortable by time.
+//!
+//! They are written in upper case, or in lower case where the path must be: lanes append and owned take
+//! `[a-z0-9._-]` alone (P-15). Both spellings are one id.
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,12 +34,19 @@ impl FromStr for Ulid {
     type Err = FormatError;
 
     fn from_str(text: &str) -> Result<Self, FormatError> {
-        let expected = "a ULID: 26 characters of 0123456789ABCDEFGHJKMNPQRSTVWXYZ, the first 0..7";
+        let expected = "a ULID: 26 characters of 0123456789ABCDEFGHJKMNPQRSTVWXYZ, the first 0..7, all in one case";
         let wrong = || FormatError::new("id", expected, text);
-        if text.len() != 26 || text.as_bytes()[0] > b'7' {
+        let mixed = text.bytes().any(|c| c.is_ascii_lowercase())
+            && text.bytes().any(|c| c.is_ascii_uppercase());
+        if text.len() != 26 || text.as_bytes()[0] > b'7' || mixed {
             return Err(wrong());
         }
-        let digit = |c: u8| ALPHABET.iter().position(|&a| a == c).ok_or_else(wrong);
+        let digit = |c: u8| {
+            ALPHABET
+                .iter()
+                .position(|&a| a == c.to_ascii_uppercase())
+                .ok_or_else(wrong)
+        };
         let fold = |value: u128, c: u8| Ok((value << 5) | digit(c)? as u128);
         text.bytes().try_fold(0, fold).map(Self)
     }
@@ -63,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_value_are_one_to_one() {
+    fn a_ulid_has_one_spelling_a_case() {
         for text in [
             "01KAJ3T6Z8Q4M2W9X5Y7B1C0DE",
             "7ZZZZZZZZZZZZZZZZZZZZZZZZZ",
@@ -71,11 +81,12 @@ mod tests {
         ] {
             let ulid: Ulid = text.parse().expect(text);
             assert_eq!(ulid.to_string(), text);
+            assert_eq!(text.to_lowercase().parse(), Ok(ulid));
         }
         let bad = [
             "",
             "01KAJ3T6Z8Q4M2W9X5Y7B1C0D",
-            "01kaj3t6z8q4m2w9x5y7b1c0de",
+            "01kaj3t6z8q4m2w9x5y7b1c0dE",
             "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
             "01KAJ3T6Z8Q4M2W9X5Y7B1C0DI",
             "01KAJ3T6Z8Q4M2W9X5Y7B1C0Dé",

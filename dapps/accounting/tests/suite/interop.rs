@@ -6,12 +6,14 @@ use std::process::{Command, Output};
 
 use gdo_dapp_accounting::amount;
 use gdo_dapp_accounting::book::Book;
-use gdo_dapp_accounting::defs::Definitions;
 use gdo_dapp_accounting::source::{Role, classify, resolve};
-use gdo_dapp_sdk::testing::Scratch;
+use gdo_dapp_sdk::testing::{Rng, Scratch};
 
-use super::orders::generated;
-use super::support::{Books, spend, write_files};
+use super::orders::{definitions, generated};
+use super::support::{Books, posted, spend, write_files};
+
+/// Where the random part of these tests starts.
+const SEED: u64 = 2026;
 
 /// Runs a stock tool on a journal.
 pub(crate) fn run(tool: &str, journal: &Path, arguments: &[&str]) -> Output {
@@ -51,13 +53,8 @@ type Balances = BTreeMap<(String, String), String>;
 
 /// Account and commodity to amount, as our engine counts.
 fn ours(books: &Books) -> Balances {
-    let mut defs = Definitions::default();
+    let defs = definitions(books);
     let text = |bytes: &Vec<u8>| String::from_utf8(bytes.clone()).expect("text");
-    for (path, bytes) in &books.files {
-        if classify(path) == Ok(Role::Declarations) {
-            defs.add(&text(bytes)).expect("good");
-        }
-    }
     let mut book = Book::default();
     for (path, bytes) in &books.files {
         if let Ok(Role::Transaction(place)) = classify(path) {
@@ -154,6 +151,64 @@ fn a_generated_year_has_the_same_balances_in_all_three() {
     accepts(&main);
     let expected = ours(&books);
     assert!(expected.len() >= 12, "{expected:?}");
+    assert_eq!(ledgers(&main), expected, "ledger");
+    assert_eq!(hledgers(&main), expected, "hledger");
+}
+
+/// Puts characters that mean something to one of the tools into a transaction.
+fn season(rng: &mut Rng, text: &str) -> String {
+    const SPICES: &str = ";|=~*!@#%&()[]{}<>\"'`,.:+-_/\\^$?0189aZé€\u{a0}\u{2003}\u{feff} \t";
+    let spices: Vec<char> = SPICES.chars().collect();
+    let mut out: Vec<char> = text.chars().collect();
+    for _ in 0..=rng.below(2) {
+        let at = rng.below(out.len());
+        let spice = spices[rng.below(spices.len())];
+        match rng.below(3) {
+            0 => out[at] = spice,
+            1 => out.insert(at, spice),
+            _ => drop(out.remove(at)),
+        }
+    }
+    out.into_iter().collect()
+}
+
+#[test]
+fn whatever_we_accept_the_stock_tools_read_with_the_same_balances() {
+    let mut books = Books::with_alice_at_50();
+    let defs = definitions(&books);
+    let mut rng = Rng::new(SEED);
+    let mut accepted = Vec::new();
+    for n in 0..6_000 {
+        let day = ["2026-11-21", "2026-11-21 *", "2026-11-21 !"][rng.below(3)];
+        let lines = [
+            "; ext: b 1",
+            "; a remark",
+            "Assets:Petty cash  -5.50 USD",
+            "Income:Sales  5.50 USD",
+        ];
+        let mut posted = posted(50_000 + n, &day[..10], &lines);
+        posted.text = posted
+            .text
+            .replace(&day[..10], day)
+            .replace("b 1", &format!("b {n}"));
+        posted.text = season(&mut rng, &posted.text);
+        let Ok(Role::Transaction(place)) = classify(&posted.path) else {
+            unreachable!()
+        };
+        if resolve(&posted.text, &place, &defs).is_ok() {
+            books.post(&posted);
+            accepted.push(posted);
+        }
+    }
+    assert!(
+        accepted.len() > 400,
+        "only {} were accepted",
+        accepted.len()
+    );
+    let scratch = Scratch::new();
+    let main = write_files(scratch.path(), &books.files);
+    accepts(&main);
+    let expected = ours(&books);
     assert_eq!(ledgers(&main), expected, "ledger");
     assert_eq!(hledgers(&main), expected, "hledger");
 }

@@ -67,7 +67,8 @@ fn fold(files: &Files, defs: &Definitions, rng: &mut Rng) -> Book {
     book
 }
 
-fn definitions(books: &Books) -> Definitions {
+/// Everything that the books declare.
+pub(crate) fn definitions(books: &Books) -> Definitions {
     let mut defs = Definitions::default();
     for (path, bytes) in &books.files {
         if classify(path) == Ok(Role::Declarations) {

@@ -26,7 +26,7 @@ fn the_template_and_an_honest_spend_pass() {
 #[test]
 fn the_second_spend_of_40_of_50_is_refused_with_the_balance_that_would_result() {
     let first = spend(1, "alice", "40.00");
-    let base = Books::with_alice_at_50().with([first]);
+    let base = Books::with_alice_at_50().with([&first]);
     let second = spend(2, "alice", "40.00");
     let candidate = base.with([&second]);
     let report = base.judge_blocks(&candidate, &[("alice", Lane::Final, &[&second.path])]);

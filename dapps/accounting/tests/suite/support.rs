@@ -144,7 +144,11 @@ pub(crate) fn posted_in(place: &str, n: u64, date: &str, lines: &[&str]) -> Post
     let month = date[..7].replace('-', "/");
     let lines: String = lines.iter().map(|line| format!("    {line}\n")).collect();
     Posted {
-        path: format!("acct/{place}/{month}/{id}.journal"),
+        // Paths of lane append are in lower case (P-15).
+        path: match place {
+            "txn" => format!("acct/txn/{month}/{id}.journal"),
+            log => format!("acct/{log}/{month}/{id}.journal").to_lowercase(),
+        },
         text: format!("{date} Entry {n}\n    ; id: {id}\n{lines}"),
     }
 }
