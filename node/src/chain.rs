@@ -26,6 +26,7 @@ pub enum BlockEnd {
 #[derive(Clone, Debug, Default)]
 pub struct Chain {
     ids: Vec<ObjectId>,
+    heights: BTreeMap<ObjectId, Height>,
     blocks: BTreeMap<ObjectId, BlockEnd>,
     proposals: BTreeMap<ObjectId, (ProposalEnd, Height)>,
 }
@@ -45,17 +46,22 @@ impl Chain {
     pub fn push(&mut self, id: ObjectId, record: &CheckpointRecord) {
         let height = record.height;
         self.ids.push(id);
+        self.heights.insert(id, height);
         for included in &record.included {
-            self.blocks.insert(included.block, BlockEnd::Included(height));
+            self.blocks
+                .insert(included.block, BlockEnd::Included(height));
             if let Some(proposal) = included.proposal {
-                self.proposals.insert(proposal, (ProposalEnd::Included, height));
+                self.proposals
+                    .insert(proposal, (ProposalEnd::Included, height));
             }
         }
         for aside in &record.aside {
-            self.blocks.insert(aside.block, BlockEnd::Aside(height, aside.reason));
+            self.blocks
+                .insert(aside.block, BlockEnd::Aside(height, aside.reason));
         }
         for withdrawn in &record.withdrawn {
-            self.proposals.insert(*withdrawn, (ProposalEnd::Withdrawn, height));
+            self.proposals
+                .insert(*withdrawn, (ProposalEnd::Withdrawn, height));
         }
     }
 
@@ -73,6 +79,12 @@ impl Chain {
     pub fn contains(&self, checkpoint: CheckpointRef) -> bool {
         let at = usize::try_from(checkpoint.height.0).ok();
         at.and_then(|at| self.ids.get(at)) == Some(&checkpoint.id)
+    }
+
+    /// The height of a checkpoint, if it is on the chain.
+    #[must_use]
+    pub fn height_of(&self, checkpoint: ObjectId) -> Option<Height> {
+        self.heights.get(&checkpoint).copied()
     }
 
     /// How a block ended, if it did.

@@ -27,6 +27,8 @@ pub struct Config {
     pub isolation: Isolation,
     /// The largest pack that a push may send, in bytes.
     pub push_bytes_max: u64,
+    /// How far the wall clock may be off, in milliseconds, where the operator knows.
+    pub clock_uncertainty_ms: Option<u64>,
 }
 
 /// What to do where this kernel cannot isolate a validator.
@@ -52,6 +54,14 @@ struct RawConfig {
     runtime: RawRuntime,
     #[serde(default)]
     push: RawPush,
+    #[serde(default)]
+    clock: RawClock,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawClock {
+    uncertainty_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -75,8 +85,14 @@ struct RawHttp {
 
 impl Default for RawHttp {
     fn default() -> Self {
-        let listen = vec![([127, 0, 0, 1], 7420).into(), ([0u16, 0, 0, 0, 0, 0, 0, 1], 7420).into()];
-        Self { listen, anonymous_read: true }
+        let listen = vec![
+            ([127, 0, 0, 1], 7420).into(),
+            ([0u16, 0, 0, 0, 0, 0, 0, 1], 7420).into(),
+        ];
+        Self {
+            listen,
+            anonymous_read: true,
+        }
     }
 }
 
@@ -89,7 +105,10 @@ struct RawRuntime {
 
 impl Default for RawRuntime {
     fn default() -> Self {
-        Self { jobs: 2, isolation: Isolation::Full }
+        Self {
+            jobs: 2,
+            isolation: Isolation::Full,
+        }
     }
 }
 
@@ -113,8 +132,10 @@ impl Config {
     pub fn read(file: &Path) -> Result<Self, NodeError> {
         let text =
             std::fs::read_to_string(file).map_err(|source| NodeError::io("read", file, source))?;
-        Self::parse(&text)
-            .map_err(|message| NodeError::File { file: file.to_owned(), message })
+        Self::parse(&text).map_err(|message| NodeError::File {
+            file: file.to_owned(),
+            message,
+        })
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -136,6 +157,7 @@ impl Config {
             runtime_jobs: usize::try_from(jobs).expect("64 fits a usize"),
             isolation: raw.runtime.isolation,
             push_bytes_max: mib << 20,
+            clock_uncertainty_ms: raw.clock.uncertainty_ms,
         })
     }
 }
@@ -158,7 +180,10 @@ mod tests {
             ("", "name"),
             ("name = \"hub\"\nhttp.listn = []\n", "listn"),
             ("name = \"hub\"\nruntime.jobs = 0\n", "runtime.jobs"),
-            ("name = \"hub\"\nruntime.isolation = \"some\"\n", "isolation"),
+            (
+                "name = \"hub\"\nruntime.isolation = \"some\"\n",
+                "isolation",
+            ),
         ];
         for (text, expected) in cases {
             let error = Config::parse(text).expect_err(expected);

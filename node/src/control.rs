@@ -109,6 +109,9 @@ pub fn ask(socket: &Path, path: &str) -> std::io::Result<String> {
     if code == "200" {
         Ok(body.to_owned())
     } else {
-        Err(std::io::Error::other(format!("the node answered {code}: {}", body.trim())))
+        Err(std::io::Error::other(format!(
+            "the node answered {code}: {}",
+            body.trim()
+        )))
     }
 }

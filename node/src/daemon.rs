@@ -19,11 +19,14 @@ use crate::http::git::{GitHttpConfig, router as git_router};
 use crate::reactor::{Handle, Reactor};
 use crate::{control, hook_server};
 
-/// Runs a node until SIGTERM or SIGINT.
+/// Git requests that run at once over HTTP.
+const GIT_JOBS_MAX: usize = 16;
+
+/// Runs a node until SIGTERM or SIGINT; `ready` is told the clone URLs once it serves.
 ///
 /// # Errors
 /// The node cannot start, or its own state is damaged.
-pub fn run(dir: &NodeDir) -> Result<(), NodeError> {
+pub fn run(dir: &NodeDir, ready: impl FnOnce(&[String])) -> Result<(), NodeError> {
     let _held = dir.lock()?;
     let config = Config::read(&dir.config_file())?;
     let ledger = Arc::new(Ledger::open(&dir.ledger())?);
@@ -35,20 +38,21 @@ pub fn run(dir: &NodeDir) -> Result<(), NodeError> {
         .enable_time()
         .build()
         .map_err(|source| NodeError::io("serve", dir.root(), source))?;
-    let served = runtime.block_on(serve(dir, &config, handle.clone()));
+    let served = runtime.block_on(serve(dir, &config, handle.clone(), ready));
     handle.stop();
-    reactor.join();
+    let ended = reactor.join();
     for socket in [dir.control_socket(), dir.hook_socket()] {
         if let Err(error) = std::fs::remove_file(&socket) {
             tracing::debug!(socket = %socket.display(), %error, "a socket was gone already");
         }
     }
-    served
+    served.and(ended)
 }
 
 /// Writes what holds the directory's own path.
 fn prepare(dir: &NodeDir, config: &Config, ledger: &Ledger) -> Result<(), NodeError> {
-    let gdo = std::env::current_exe().map_err(|source| NodeError::io("find", dir.root(), source))?;
+    let gdo =
+        std::env::current_exe().map_err(|source| NodeError::io("find", dir.root(), source))?;
     let paths = HookPaths {
         hooks_dir: dir.hooks(),
         gdo,
@@ -64,7 +68,12 @@ fn prepare(dir: &NodeDir, config: &Config, ledger: &Ledger) -> Result<(), NodeEr
     Ok(())
 }
 
-async fn serve(dir: &NodeDir, config: &Config, handle: Handle) -> Result<(), NodeError> {
+async fn serve(
+    dir: &NodeDir,
+    config: &Config,
+    handle: Handle,
+    ready: impl FnOnce(&[String]),
+) -> Result<(), NodeError> {
     let socket = dir.control_socket();
     let failed = |source| NodeError::io("listen on", &socket, source);
     let listener = gdo_hooks::socket::listen(&socket).map_err(failed)?;
@@ -76,19 +85,20 @@ async fn serve(dir: &NodeDir, config: &Config, handle: Handle) -> Result<(), Nod
             tracing::error!(%error, "the control API ended");
         }
     });
-    let name = handle.name().to_owned();
+    let name = handle.name();
+    let mut urls = Vec::new();
     for address in &config.http_listen {
-        listen_http(*address, dir, config, &name).await?;
+        urls.extend(listen_http(*address, dir, config, &name).await?);
     }
+    handle.serving(urls.clone());
     let mut stop = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     tracing::info!(node = %config.name, ledger = %name, "ready");
+    ready(&urls);
     tokio::select! {
         _ = stop.recv() => {}
         _ = interrupt.recv() => {}
-        () = handle.failed() => {
-            return Err(NodeError::Refused("the node stopped; the log above says why".to_owned()));
-        }
+        () = handle.ended() => {} // its error is what the caller gets
     }
     tracing::info!("stopping");
     Ok(())
@@ -100,12 +110,12 @@ async fn listen_http(
     dir: &NodeDir,
     config: &Config,
     name: &str,
-) -> Result<(), NodeError> {
+) -> Result<Option<String>, NodeError> {
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
         Err(error) if address.is_ipv6() && error.kind() == std::io::ErrorKind::AddrNotAvailable => {
             tracing::warn!(%address, "this machine has no IPv6; not listening there");
-            return Ok(());
+            return Ok(None);
         }
         Err(source) => {
             return Err(NodeError::Refused(format!(
@@ -118,12 +128,16 @@ async fn listen_http(
         name: name.to_owned(),
         repository: dir.ledger(),
         anonymous_read: config.http_anonymous_read,
+        jobs_max: GIT_JOBS_MAX,
     });
-    tracing::info!(url = %format!("http://{address}/{name}.git"), "serving git");
+    let bound = listener
+        .local_addr()
+        .map_err(|source| NodeError::io("serve", dir.root(), source))?;
+    let service = git.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, git).await {
+        if let Err(error) = axum::serve(listener, service).await {
             tracing::error!(%error, "the HTTP server ended");
         }
     });
-    Ok(())
+    Ok(Some(format!("http://{bound}/{name}.git")))
 }

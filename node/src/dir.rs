@@ -39,8 +39,12 @@ impl NodeDir {
     #[must_use]
     pub fn find(start: &Path) -> Option<Self> {
         let start = std::path::absolute(start).ok()?;
-        let root = start.ancestors().find(|dir| dir.join("format").is_file() && dir.join("ledger.git").is_dir())?;
-        Some(Self { root: root.to_owned() })
+        let root = start
+            .ancestors()
+            .find(|dir| dir.join("format").is_file() && dir.join("ledger.git").is_dir())?;
+        Some(Self {
+            root: root.to_owned(),
+        })
     }
 
     /// Opens an existing node directory and checks the version of its layout.
@@ -50,13 +54,16 @@ impl NodeDir {
     pub fn open(root: impl AsRef<Path>) -> Result<Self, NodeError> {
         let dir = Self::at(root)?;
         let file = dir.root.join("format");
-        let text = fs::read_to_string(&file)
-            .map_err(|_| NodeError::NotANode { dir: dir.root.clone() })?;
+        let text = fs::read_to_string(&file).map_err(|_| NodeError::NotANode {
+            dir: dir.root.clone(),
+        })?;
         match text.trim().parse::<u64>() {
             Ok(FORMAT) => Ok(dir),
-            Ok(version) if version > FORMAT => {
-                Err(NodeError::NewerFormat { dir: dir.root, version, known: FORMAT })
-            }
+            Ok(version) if version > FORMAT => Err(NodeError::NewerFormat {
+                dir: dir.root,
+                version,
+                known: FORMAT,
+            }),
             _ => Err(NodeError::NotANode { dir: dir.root }),
         }
     }
@@ -71,7 +78,13 @@ impl NodeDir {
         if taken {
             return Err(NodeError::NotEmpty { dir: dir.root });
         }
-        for folder in [dir.root.clone(), dir.hooks(), dir.wal(), dir.run(), dir.cache()] {
+        for folder in [
+            dir.root.clone(),
+            dir.hooks(),
+            dir.wal(),
+            dir.run(),
+            dir.cache(),
+        ] {
             fs::DirBuilder::new()
                 .recursive(true)
                 .mode(0o755)
@@ -86,7 +99,11 @@ impl NodeDir {
     /// # Errors
     /// The file cannot be written.
     pub fn seal(&self) -> Result<(), NodeError> {
-        write_durably(&self.root.join("format"), format!("{FORMAT}\n").as_bytes(), 0o644)
+        write_durably(
+            &self.root.join("format"),
+            format!("{FORMAT}\n").as_bytes(),
+            0o644,
+        )
     }
 
     /// The directory itself.
@@ -161,8 +178,12 @@ impl NodeDir {
     /// It is missing, or no OpenSSH ed25519 key.
     pub fn read_key(&self) -> Result<NodeKey, NodeError> {
         let file = self.key_file();
-        let text = fs::read_to_string(&file).map_err(|source| NodeError::io("read", &file, source))?;
-        NodeKey::from_openssh(&text).map_err(|source| NodeError::File { file, message: source.to_string() })
+        let text =
+            fs::read_to_string(&file).map_err(|source| NodeError::io("read", &file, source))?;
+        NodeKey::from_openssh(&text).map_err(|source| NodeError::File {
+            file,
+            message: source.to_string(),
+        })
     }
 
     /// Takes the directory for this process; released when the file is dropped or the process ends.
@@ -170,15 +191,51 @@ impl NodeDir {
     /// # Errors
     /// Another process holds it.
     pub fn lock(&self) -> Result<File, NodeError> {
+        let mut file = self.lock_file()?;
+        file.try_lock().map_err(|_| NodeError::Locked {
+            dir: self.root.clone(),
+        })?;
         let path = self.run().join("lock");
-        let file = OpenOptions::new()
+        file.set_len(0)
+            .and_then(|()| write!(file, "{}", std::process::id()))
+            .map_err(|source| NodeError::io("write", &path, source))?;
+        Ok(file)
+    }
+
+    /// The process that holds the directory, if one does.
+    ///
+    /// # Errors
+    /// The lock cannot be read.
+    pub fn holder(&self) -> Result<Option<i32>, NodeError> {
+        let path = self.run().join("lock");
+        if self.lock_file()?.try_lock().is_ok() {
+            return Ok(None);
+        }
+        let text =
+            fs::read_to_string(&path).map_err(|source| NodeError::io("read", &path, source))?;
+        Ok(text.trim().parse().ok())
+    }
+
+    /// Waits until no process holds the directory.
+    ///
+    /// # Errors
+    /// The lock cannot be waited for.
+    pub fn wait_until_free(&self) -> Result<(), NodeError> {
+        let path = self.run().join("lock");
+        self.lock_file()?
+            .lock()
+            .map_err(|source| NodeError::io("wait for", &path, source))
+    }
+
+    fn lock_file(&self) -> Result<File, NodeError> {
+        let path = self.run().join("lock");
+        OpenOptions::new()
             .create(true)
             .truncate(false)
+            .read(true)
             .write(true)
             .open(&path)
-            .map_err(|source| NodeError::io("open", &path, source))?;
-        file.try_lock().map_err(|_| NodeError::Locked { dir: self.root.clone() })?;
-        Ok(file)
+            .map_err(|source| NodeError::io("open", &path, source))
     }
 }
 
@@ -197,9 +254,13 @@ pub fn write_durably(path: &Path, content: &[u8], mode: u32) -> Result<(), NodeE
         .mode(mode)
         .open(&temporary)
         .map_err(fail)?;
-    file.write_all(content).and_then(|()| file.sync_all()).map_err(fail)?;
+    file.write_all(content)
+        .and_then(|()| file.sync_all())
+        .map_err(fail)?;
     fs::rename(&temporary, path).map_err(fail)?;
-    File::open(parent).and_then(|dir| dir.sync_all()).map_err(fail)
+    File::open(parent)
+        .and_then(|dir| dir.sync_all())
+        .map_err(fail)
 }
 
 #[cfg(test)]
@@ -211,10 +272,16 @@ mod tests {
         let temp = tempfile::tempdir().expect("temporary directory");
         let root = temp.path().join("node");
         let dir = NodeDir::create(&root).expect("new");
-        assert!(matches!(NodeDir::open(&root), Err(NodeError::NotANode { .. })));
+        assert!(matches!(
+            NodeDir::open(&root),
+            Err(NodeError::NotANode { .. })
+        ));
         dir.seal().expect("sealed");
         NodeDir::open(&root).expect("a node");
-        assert!(matches!(NodeDir::create(&root), Err(NodeError::NotEmpty { .. })));
+        assert!(matches!(
+            NodeDir::create(&root),
+            Err(NodeError::NotEmpty { .. })
+        ));
     }
 
     #[test]

@@ -18,7 +18,9 @@ pub enum NodeError {
         source: std::io::Error,
     },
     /// The directory is no node directory.
-    #[error("{dir} is not a node directory (it has no 'format' file); make one with 'gdo init {dir}'")]
+    #[error(
+        "{dir} is not a node directory (it has no 'format' file); make one with 'gdo init {dir}'"
+    )]
     NotANode {
         /// The directory.
         dir: PathBuf,
@@ -71,6 +73,10 @@ impl NodeError {
     /// An error of the file system.
     #[must_use]
     pub fn io(verb: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::Io { verb, path: path.to_owned(), source }
+        Self::Io {
+            verb,
+            path: path.to_owned(),
+            source,
+        }
     }
 }

@@ -14,8 +14,7 @@ use gdo_ledger::{Ledger, LedgerError, PathFacts, Standing};
 
 use crate::chain::{BlockEnd, Chain};
 
-/// What the ledger says of `block` as of the checkpoint `base`, whose tree is `tree` and whose open
-/// blocks are `open`; `window` are the blocks that no checkpoint disposed of.
+/// What the ledger says of `block` as of the checkpoint `base`, whose tree is `tree`; `in_window` tells the blocks that no checkpoint disposed of.
 ///
 /// # Errors
 /// The ledger cannot be read.
@@ -24,27 +23,44 @@ pub fn gather(
     chain: &Chain,
     base: CheckpointRef,
     tree: ObjectId,
-    window: &BTreeSet<ObjectId>,
+    in_window: &dyn Fn(&ObjectId) -> bool,
     block: BlockInPast,
 ) -> Result<BlockFacts, LedgerError> {
-    let ancestors = nearest_blocks(ledger, window, &block.block.parents)?;
+    let ancestors = nearest_blocks(ledger, in_window, &block.block.parents)?;
     let named = block.block.trailers.proposal.into_iter();
     let named = named.chain(block.notes.iter().map(|note| note.proposal));
-    let ended: BTreeMap<_, _> =
-        named.filter_map(|id| Some((id, chain.proposal_end(id)?.0))).collect();
+    let ended: BTreeMap<_, _> = named
+        .filter_map(|id| Some((id, chain.proposal_end(id)?.0)))
+        .collect();
     let included = |id: &&ObjectId| matches!(chain.block_end(**id), Some(BlockEnd::Included(_)));
-    let depends_included = block.block.trailers.depends.iter().filter(included).copied().collect();
+    let depends_included = block
+        .block
+        .trailers
+        .depends
+        .iter()
+        .filter(included)
+        .copied()
+        .collect();
     let final_place = if chain.contains(block.block.trailers.final_checkpoint) {
         FinalPlace::OnChain
     } else {
         FinalPlace::Elsewhere
     };
-    let paths = ledger.facts(&tree, block.operations.iter().map(|operation| &operation.path))?;
+    let paths = ledger.facts(
+        &tree,
+        block.operations.iter().map(|operation| &operation.path),
+    )?;
     let paths = paths.into_iter().map(convert).collect();
     Ok(BlockFacts {
         block,
         ancestors,
-        history: History { as_of: base.id, final_place, ended, depends_included, paths },
+        history: History {
+            as_of: base.id,
+            final_place,
+            ended,
+            depends_included,
+            paths,
+        },
     })
 }
 
@@ -53,7 +69,9 @@ fn convert(facts: PathFacts) -> ConsensusPathFacts {
         at: match facts.at {
             Standing::Absent => ConsensusStanding::Nothing,
             Standing::File(entry) => ConsensusStanding::File(entry),
-            Standing::Directory => ConsensusStanding::Directory { files: facts.files_below },
+            Standing::Directory => ConsensusStanding::Directory {
+                files: facts.files_below,
+            },
         },
         file_above: facts.file_above,
         case_siblings: facts.case_siblings,
@@ -64,24 +82,35 @@ fn convert(facts: PathFacts) -> ConsensusPathFacts {
 /// walk with its open blocks.
 fn nearest_blocks(
     ledger: &Ledger,
-    window: &BTreeSet<ObjectId>,
+    in_window: &dyn Fn(&ObjectId) -> bool,
     parents: &[ObjectId],
 ) -> Result<Vec<ObjectId>, LedgerError> {
     let mut found = BTreeSet::new();
     let mut seen: BTreeSet<ObjectId> = parents.iter().copied().collect();
     let mut queue: Vec<ObjectId> = parents.to_vec();
     while let Some(id) = queue.pop() {
-        if window.contains(&id) {
+        if in_window(&id) {
             found.insert(id);
             continue;
         }
         let commit = ledger.read_commit(&id)?;
         if checkpoint_height(&commit.message).is_some() {
-            let record = ledger.read_checkpoint_record(&id)?;
-            found.extend(record.open.iter().map(|open| open.block).filter(|id| window.contains(id)));
+            let record = ledger.read_record(&commit.tree)?;
+            found.extend(
+                record
+                    .open
+                    .iter()
+                    .map(|open| open.block)
+                    .filter(|id| in_window(id)),
+            );
             continue;
         }
-        queue.extend(commit.parents.into_iter().filter(|parent| seen.insert(*parent)));
+        queue.extend(
+            commit
+                .parents
+                .into_iter()
+                .filter(|parent| seen.insert(*parent)),
+        );
     }
     Ok(found.into_iter().collect())
 }

@@ -9,9 +9,9 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gdo_core::hook::{
@@ -33,8 +33,12 @@ const CONNECTIONS_MAX: usize = 64;
 pub fn serve(socket: &Path, handle: Handle) -> Result<(), NodeError> {
     let listener = gdo_hooks::socket::listen(socket)
         .map_err(|source| NodeError::io("listen on", socket, source))?;
-    let spawned = std::thread::Builder::new().name("hooks".to_owned()).spawn(move || accept(&listener, &handle));
-    spawned.map(drop).map_err(|source| NodeError::io("serve", socket, source))
+    let spawned = std::thread::Builder::new()
+        .name("hooks".to_owned())
+        .spawn(move || accept(&listener, &handle));
+    spawned
+        .map(drop)
+        .map_err(|source| NodeError::io("serve", socket, source))
 }
 
 fn accept(listener: &UnixListener, handle: &Handle) {
@@ -50,14 +54,18 @@ fn accept(listener: &UnixListener, handle: &Handle) {
         if busy.fetch_add(1, Ordering::AcqRel) >= CONNECTIONS_MAX {
             busy.fetch_sub(1, Ordering::AcqRel);
             let mut audience = Audience(Some(stream));
-            audience.say(&Reply::Reject { lines: vec!["gdo: the node is busy; push again".to_owned()] });
+            audience.say(&Reply::Reject {
+                lines: vec!["gdo: the node is busy; push again".to_owned()],
+            });
             continue;
         }
         let (handle, done) = (handle.clone(), Arc::clone(&busy));
-        let spawned = std::thread::Builder::new().name("push".to_owned()).spawn(move || {
-            converse(stream, &handle);
-            done.fetch_sub(1, Ordering::AcqRel);
-        });
+        let spawned = std::thread::Builder::new()
+            .name("push".to_owned())
+            .spawn(move || {
+                converse(stream, &handle);
+                done.fetch_sub(1, Ordering::AcqRel);
+            });
         if let Err(error) = spawned {
             tracing::error!(%error, "no thread for a push");
             busy.fetch_sub(1, Ordering::AcqRel);
@@ -102,7 +110,9 @@ fn converse(stream: UnixStream, handle: &Handle) {
             audience.say(&reply);
         }
         Ok(Request::ProcReceive(request)) => take(&request, handle, &mut audience),
-        Err(error) => audience.say(&Reply::Reject { lines: vec![format!("gdo: {error}")] }),
+        Err(error) => audience.say(&Reply::Reject {
+            lines: vec![format!("gdo: {error}")],
+        }),
     }
 }
 
@@ -113,7 +123,9 @@ fn check(request: &PreReceive, handle: &Handle) -> Result<(), Vec<String>> {
         let quarantine = request.quarantine.as_deref();
         if let Some(options) = options {
             tracing::debug!(tip = %update.new, dry_run = options.dry_run, "checking a push");
-            handle.read_proposal(update.new, quarantine).map_err(|refusal| refusal.lines())?;
+            handle
+                .read_proposal(update.new, quarantine)
+                .map_err(|refusal| refusal.lines())?;
         }
     }
     Ok(())
@@ -131,7 +143,10 @@ fn options_of(
     let (branch, options) = PushOptions::parse(&update.reference, options)
         .map_err(|error| (error.to_string(), vec![format!("gdo: {error}")]))?;
     if branch != handle.branch() {
-        let reason = format!("there is no branch {branch} here, push to refs/for/{}", handle.branch());
+        let reason = format!(
+            "there is no branch {branch} here, push to refs/for/{}",
+            handle.branch()
+        );
         return Err((reason.clone(), vec![format!("gdo: {reason}")]));
     }
     Ok(Some(options))
@@ -141,7 +156,10 @@ fn options_of(
 fn take(request: &ProcReceive, handle: &Handle, audience: &mut Audience) {
     for update in &request.commands {
         let outcome = take_one(update, &request.options, handle, audience);
-        audience.say(&Reply::Result(CommandResult { reference: update.reference.clone(), outcome }));
+        audience.say(&Reply::Result(CommandResult {
+            reference: update.reference.clone(),
+            outcome,
+        }));
     }
     audience.say(&Reply::Done {});
 }
@@ -165,13 +183,20 @@ fn take_one(
     };
     let proposal = match handle.read_proposal(update.new, None) {
         Ok(proposal) => proposal,
-        Err(refusal) => return refuse(audience, refusal.reason().to_owned(), refusal.lines()),
+        Err(refusal) => return refuse(audience, refusal.reason.clone(), refusal.lines()),
     };
     let (news, mail) = channel();
     let wait = options.wait;
-    let push = Push { proposal, dry_run: options.dry_run, topic: options.topic, news };
+    let push = Push {
+        proposal,
+        dry_run: options.dry_run,
+        topic: options.topic,
+        news,
+    };
     if !handle.push(push) {
-        return CommandOutcome::Refused { reason: "the node is stopping; push again".to_owned() };
+        return CommandOutcome::Refused {
+            reason: "the node is stopping; push again".to_owned(),
+        };
     }
     follow(&mail, wait, audience)
 }
@@ -188,7 +213,9 @@ fn follow(mail: &Receiver<PushNews>, wait: Wait, audience: &mut Audience) -> Com
         // Until the proposal is safe there is nothing to detach from.
         let next = match taken {
             None => mail.recv().ok(),
-            Some(_) => mail.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok(),
+            Some(_) => mail
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+                .ok(),
         };
         match next {
             Some(PushNews::Line(text)) => audience.line(text),
@@ -201,8 +228,12 @@ fn follow(mail: &Receiver<PushNews>, wait: Wait, audience: &mut Audience) -> Com
     match taken {
         Some(report) => {
             audience.line("gdo: not decided yet; the node goes on with it ('gdo proposals' tells)");
-            CommandOutcome::Accepted { report: Some(report) }
+            CommandOutcome::Accepted {
+                report: Some(report),
+            }
         }
-        None => CommandOutcome::Refused { reason: "the node is stopping; push again".to_owned() },
+        None => CommandOutcome::Refused {
+            reason: "the node is stopping; push again".to_owned(),
+        },
     }
 }

@@ -22,11 +22,13 @@ use gdo_core::delta::{Entry, Mode, Operation};
 use gdo_core::guard;
 use gdo_core::id::{DappName, Height, LedgerTime, MemberName, ObjectId, Weight};
 use gdo_core::key::{ArmoredSignature, NAMESPACE_GIT, NodeKey, PublicKey};
+use gdo_core::ledger::LedgerFile;
 use gdo_core::policy::{POLICY_FILE, PROTOCOL_VERSION, Policy};
 use gdo_core::roster::{Kind, Member, MemberKey, Roster, Status, file_of};
 use gdo_ledger::{Ledger, ObjectFormat, RefEdit};
 use serde::Serialize;
 
+use crate::clock::wall_seconds;
 use crate::dir::{NodeDir, write_durably};
 use crate::error::NodeError;
 use crate::refs::Refs;
@@ -84,7 +86,9 @@ pub fn init(request: &InitRequest) -> Result<Initialised, NodeError> {
         "sha256" => ObjectFormat::Sha256,
         "sha1" => ObjectFormat::Sha1,
         other => {
-            return Err(NodeError::Refused(format!("--object-format: expected sha256 or sha1, got '{other}'")));
+            return Err(NodeError::Refused(format!(
+                "--object-format: expected sha256 or sha1, got '{other}'"
+            )));
         }
     };
     let dir = NodeDir::at(&request.target)?;
@@ -96,9 +100,17 @@ pub fn init(request: &InitRequest) -> Result<Initialised, NodeError> {
     let made = fill(&dir, request, format, &files, &founder, &node_key);
     if made.is_err() {
         // The first error is the one that counts.
-        let _ = if existed { clear(dir.root()) } else { std::fs::remove_dir_all(dir.root()) };
+        let _ = if existed {
+            clear(dir.root())
+        } else {
+            std::fs::remove_dir_all(dir.root())
+        };
     }
-    Ok(Initialised { ledger: made?.to_string(), name, dir: dir.root().display().to_string() })
+    Ok(Initialised {
+        ledger: made?.to_string(),
+        name,
+        dir: dir.root().display().to_string(),
+    })
 }
 
 fn clear(root: &Path) -> std::io::Result<()> {
@@ -115,25 +127,36 @@ fn clear(root: &Path) -> std::io::Result<()> {
 
 fn random<const N: usize>() -> Result<[u8; N], NodeError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| NodeError::Refused(format!("the system gives no random bytes: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| {
+        NodeError::Refused(format!("the system gives no random bytes: {error}"))
+    })?;
     Ok(bytes)
 }
 
 fn read_public_key(file: &Path) -> Result<PublicKey, NodeError> {
-    let text = std::fs::read_to_string(file).map_err(|source| NodeError::io("read", file, source))?;
-    text.parse().map_err(|error: gdo_core::error::FormatError| NodeError::File {
-        file: file.to_owned(),
-        message: format!("{error}; make a key with 'ssh-keygen -t ed25519'"),
-    })
+    let text =
+        std::fs::read_to_string(file).map_err(|source| NodeError::io("read", file, source))?;
+    text.parse()
+        .map_err(|error: gdo_core::error::FormatError| NodeError::File {
+            file: file.to_owned(),
+            message: format!("{error}; make a key with 'ssh-keygen -t ed25519'"),
+        })
 }
 
 fn ledger_name(request: &InitRequest, dir: &NodeDir) -> Result<String, NodeError> {
-    let from_dir = || dir.root().file_name().map(|name| name.to_string_lossy().to_lowercase());
+    let from_dir = || {
+        dir.root()
+            .file_name()
+            .map(|name| name.to_string_lossy().to_lowercase())
+    };
     let name = request.name.clone().or_else(from_dir).unwrap_or_default();
-    name.parse::<MemberName>().map(|name| name.to_string()).map_err(|_| {
-        NodeError::Refused(format!("the ledger's name must be [a-z0-9][a-z0-9-]*, got '{name}'; give one with --name"))
-    })
+    name.parse::<MemberName>()
+        .map(|name| name.to_string())
+        .map_err(|_| {
+            NodeError::Refused(format!(
+                "the ledger's name must be [a-z0-9][a-z0-9-]*, got '{name}'; give one with --name"
+            ))
+        })
 }
 
 /// Files of a tree: mode and content by path.
@@ -158,7 +181,10 @@ fn genesis_files(
     }
     let member = |kind, key: &PublicKey, comment: &str, roles: &[&str]| Member {
         kind,
-        keys: vec![MemberKey { key: key.clone(), comment: comment.to_owned() }],
+        keys: vec![MemberKey {
+            key: key.clone(),
+            comment: comment.to_owned(),
+        }],
         roles: roles.iter().map(|role| (*role).to_owned()).collect(),
         status: Status::Active,
         weight: Weight(1),
@@ -166,8 +192,14 @@ fn genesis_files(
         admit: Vec::new(),
     };
     let members = BTreeMap::from([
-        (request.member.clone(), member(Kind::Person, founder, request.member.as_str(), &["board"])),
-        (request.node.clone(), member(Kind::Node, node, request.node.as_str(), &["hub"])),
+        (
+            request.member.clone(),
+            member(Kind::Person, founder, request.member.as_str(), &["board"]),
+        ),
+        (
+            request.node.clone(),
+            member(Kind::Node, node, request.node.as_str(), &["hub"]),
+        ),
     ]);
     for (who, member) in &members {
         files.insert(file_of(who), (Mode::File, member.to_toml().into_bytes()));
@@ -177,8 +209,15 @@ fn genesis_files(
         return Err(fault.into());
     }
     let nonce = hex::encode(random::<16>()?);
-    let ledger = format!("name = \"{name}\"\nversion = {PROTOCOL_VERSION}\nnonce = \"{nonce}\"\n");
-    files.insert(LEDGER_FILE.to_owned(), (Mode::File, ledger.into_bytes()));
+    let ledger = LedgerFile {
+        version: PROTOCOL_VERSION,
+        name: name.to_owned(),
+        nonce,
+    };
+    files.insert(
+        LEDGER_FILE.to_owned(),
+        (Mode::File, ledger.to_toml().into_bytes()),
+    );
     let record = CheckpointRecord {
         kind: CheckpointKind::Genesis,
         height: Height(0),
@@ -192,22 +231,20 @@ fn genesis_files(
         evidence: Vec::new(),
         certificate: None,
         validators: validators_digest(&policy.finality),
-        ledger_time: now(),
+        ledger_time: LedgerTime(wall_seconds()), // its founder's claim
         claims: BTreeMap::new(),
     };
-    files.insert(CHECKPOINT_FILE.to_owned(), (Mode::File, record.to_json().into_bytes()));
+    files.insert(
+        CHECKPOINT_FILE.to_owned(),
+        (Mode::File, record.to_json().into_bytes()),
+    );
     Ok(files)
 }
 
-/// The founder's claim of the time: the one clock reading that a ledger starts from.
-#[expect(clippy::disallowed_methods, reason = "genesis time is its founder's claim")]
-fn now() -> LedgerTime {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    LedgerTime(since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0)))
-}
-
 fn text_of(files: &Files, path: &str) -> Result<String, NodeError> {
-    let found = files.get(path).and_then(|(_, content)| String::from_utf8(content.clone()).ok());
+    let found = files
+        .get(path)
+        .and_then(|(_, content)| String::from_utf8(content.clone()).ok());
     found.ok_or_else(|| NodeError::Refused(format!("the template has no {path}")))
 }
 
@@ -217,8 +254,13 @@ fn template_files(request: &InitRequest) -> Result<Files, NodeError> {
     let plain = request.template.parse::<MemberName>().is_ok();
     let root = templates.join(&request.template);
     if !plain || !root.is_dir() {
-        let names = std::fs::read_dir(&templates).into_iter().flatten().flatten();
-        let mut names: Vec<_> = names.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        let names = std::fs::read_dir(&templates)
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut names: Vec<_> = names
+            .map(|e| e.file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         return Err(NodeError::Refused(format!(
             "there is no template '{}', expected one of: {}",
@@ -259,11 +301,16 @@ fn read_files(root: &Path, prefix: &str) -> Result<Files, NodeError> {
         let entry = entry.map_err(|source| NodeError::io("read", root, source))?;
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
-        let inner = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let inner = if prefix.is_empty() {
+            name
+        } else {
+            format!("{prefix}/{name}")
+        };
         if path.is_dir() {
             files.append(&mut read_files(&path, &inner)?);
         } else {
-            let content = std::fs::read(&path).map_err(|source| NodeError::io("read", &path, source))?;
+            let content =
+                std::fs::read(&path).map_err(|source| NodeError::io("read", &path, source))?;
             files.insert(inner, (Mode::File, content));
         }
     }
@@ -283,8 +330,15 @@ fn fill(
     let ledger = Ledger::create(&dir.ledger(), format)?;
     let mut delta = Vec::new();
     for (path, (mode, content)) in files {
-        let entry = Entry { mode: *mode, id: ledger.write_blob(content)? };
-        delta.push(Operation { path: path.parse()?, old: None, new: Some(entry) });
+        let entry = Entry {
+            mode: *mode,
+            id: ledger.write_blob(content)?,
+        };
+        delta.push(Operation {
+            path: path.parse()?,
+            old: None,
+            new: Some(entry),
+        });
     }
     delta.sort();
     let tree = ledger.apply(&ledger.empty_tree(), &delta)?;
@@ -293,8 +347,15 @@ fn fill(
     let genesis = sign_as_founder(unsigned, founder, &request.key)?;
     let id = ledger.write_commit(&genesis.encode())?;
     let refs = Refs::new("main");
-    ledger.transaction(&[RefEdit::set(refs.main(), None, id), RefEdit::set(refs.head(), None, id)])?;
-    let listen: Vec<String> = request.listen.iter().map(|address| format!("\"{address}\"")).collect();
+    ledger.transaction(&[
+        RefEdit::set(refs.main(), None, id),
+        RefEdit::set(refs.head(), None, id),
+    ])?;
+    let listen: Vec<String> = request
+        .listen
+        .iter()
+        .map(|address| format!("\"{address}\""))
+        .collect();
     let config = format!(
         "# This machine's matters; the organisation's rules live in the ledger.\n\
          name = \"{}\"\nhttp.listen = [{}]\n",
@@ -307,13 +368,26 @@ fn fill(
 }
 
 /// Has the founder's own ssh-keygen sign the genesis commit.
-fn sign_as_founder(mut commit: Commit, founder: &PublicKey, key: &Path) -> Result<Commit, NodeError> {
+fn sign_as_founder(
+    mut commit: Commit,
+    founder: &PublicKey,
+    key: &Path,
+) -> Result<Commit, NodeError> {
     let armor = ssh_sign(&commit.payload(), key)?;
     let signature = ArmoredSignature::parse(&armor)
-        .and_then(|signature| signature.verify(NAMESPACE_GIT, &commit.payload()).map(|()| signature))
-        .map_err(|error| NodeError::Refused(format!("ssh-keygen's signature is of no use: {error}")))?;
+        .and_then(|signature| {
+            signature
+                .verify(NAMESPACE_GIT, &commit.payload())
+                .map(|()| signature)
+        })
+        .map_err(|error| {
+            NodeError::Refused(format!("ssh-keygen's signature is of no use: {error}"))
+        })?;
     if signature.key() != founder {
-        return Err(NodeError::Refused(format!("ssh-keygen signed with another key than {}", key.display())));
+        return Err(NodeError::Refused(format!(
+            "ssh-keygen signed with another key than {}",
+            key.display()
+        )));
     }
     commit.signature = Some(armor);
     Ok(commit)

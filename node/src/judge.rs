@@ -16,7 +16,7 @@ use gdo_core::context::Context;
 use gdo_core::dapp::Manifest;
 use gdo_core::id::{Digest, ObjectId};
 use gdo_core::verdict::{Outcome, Problem, Report, RunRecord, VerdictKey};
-use gdo_ledger::Ledger;
+use gdo_ledger::{CheckoutCaps, Ledger};
 use gdo_runtime::{
     HelperCommand, ImageCache, Judgement, Limits, RunRequest, Sandbox, SandboxConfig,
 };
@@ -33,7 +33,9 @@ pub struct Job {
     pub manifest: Manifest,
     /// The digest that names its validator.
     pub dapp_digest: Digest,
-    /// The tree of the checkpoint in force; the dapp's image is taken from it.
+    /// The tree that holds the dapp's image: that of the checkpoint in force.
+    pub image_tree: ObjectId,
+    /// The tree that is shown as the base.
     pub base: ObjectId,
     /// The tree of the candidate.
     pub candidate: ObjectId,
@@ -65,7 +67,7 @@ pub struct Judged {
 type Answer = Box<dyn FnOnce(Judged) + Send>;
 
 /// The worker threads.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Judges {
     jobs: Sender<(Job, Answer)>,
 }
@@ -75,8 +77,13 @@ impl Judges {
     ///
     /// # Errors
     /// The runtime's directories cannot be made, or no thread can be started.
-    pub fn start(dir: &NodeDir, config: &Config, ledger: &Ledger) -> Result<Self, NodeError> {
-        let worker = Arc::new(Judge::new(dir, config.isolation, ledger.clone(), HelperCommand::this_program())?);
+    pub fn start(dir: &NodeDir, config: &Config, ledger: &Arc<Ledger>) -> Result<Self, NodeError> {
+        let worker = Arc::new(Judge::new(
+            dir,
+            config.isolation,
+            Arc::clone(ledger),
+            HelperCommand::this_program(),
+        )?);
         let (jobs, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..config.runtime_jobs {
@@ -124,7 +131,7 @@ impl Judged {
 /// One judge: also used without a daemon, by `gdo dapp run` and `gdo verify --rerun`.
 #[derive(Debug)]
 pub struct Judge {
-    ledger: Ledger,
+    ledger: Arc<Ledger>,
     images: ImageCache,
     layouts: PathBuf,
     runs: PathBuf,
@@ -141,7 +148,7 @@ impl Judge {
     pub fn new(
         dir: &NodeDir,
         isolation: Isolation,
-        ledger: Ledger,
+        ledger: Arc<Ledger>,
         helper: HelperCommand,
     ) -> Result<Self, NodeError> {
         let cache = dir.cache();
@@ -158,8 +165,12 @@ impl Judge {
             Isolation::Full => gdo_runtime::Isolation::Full,
             Isolation::Degraded => gdo_runtime::Isolation::Degraded,
         };
-        let sandbox = Sandbox::new(SandboxConfig { helper, state_dir: cache.join("sandbox"), isolation })
-            .map_err(|error| NodeError::Refused(error.to_string()))?;
+        let sandbox = Sandbox::new(SandboxConfig {
+            helper,
+            state_dir: gdo_runtime::default_state_dir(dir.root()),
+            isolation,
+        })
+        .map_err(|error| NodeError::Refused(error.to_string()))?;
         Ok(Self {
             ledger,
             images: ImageCache::new(&cache),
@@ -177,11 +188,17 @@ impl Judge {
         let started = Instant::now();
         let context = job.context.to_json();
         let reads = &job.manifest.validator.reads;
-        let input = match self.ledger.input_tree(job.base, job.candidate, reads, &context) {
+        let input = match self
+            .ledger
+            .input_tree(&job.base, &job.candidate, reads, &context)
+        {
             Ok(input) => input,
             Err(error) => return Judged::inconclusive(None, error),
         };
-        let key = VerdictKey { dapp_digest: job.dapp_digest, input };
+        let key = VerdictKey {
+            dapp_digest: job.dapp_digest,
+            input,
+        };
         if let Some(cached) = self.verdicts.read(key) {
             return Judged {
                 key: Some(key),
@@ -194,7 +211,8 @@ impl Judge {
                 degraded: Vec::new(),
             };
         }
-        self.run(job, key).unwrap_or_else(|reason| Judged::inconclusive(Some(key), reason))
+        self.run(job, key)
+            .unwrap_or_else(|reason| Judged::inconclusive(Some(key), reason))
     }
 
     /// Judges one candidate in a container, whatever the cache says (`gdo verify --rerun`).
@@ -203,16 +221,21 @@ impl Judge {
     /// Why no container could be run.
     pub fn run(&self, job: &Job, key: VerdictKey) -> Result<Judged, String> {
         let layout = self.layout(job)?;
-        let image = self.images.prepare(&layout).map_err(|error| error.to_string())?;
+        let image = self
+            .images
+            .prepare(&layout)
+            .map_err(|error| error.to_string())?;
         let number = self.next_run.fetch_add(1, Ordering::Relaxed);
         let dir = self.runs.join(number.to_string());
         let outcome = self
             .ledger
-            .checkout_projection(key.input, &dir)
+            .checkout_projection(&key.input, &dir, CheckoutCaps::default())
             .map_err(|error| error.to_string())
-            .and_then(|()| {
+            .and_then(|_| {
                 let request = request(job, &image, &dir);
-                self.sandbox.run(&request).map_err(|error| error.to_string())
+                self.sandbox
+                    .run(&request)
+                    .map_err(|error| error.to_string())
             });
         if let Err(error) = std::fs::remove_dir_all(&dir) {
             tracing::warn!(dir = %dir.display(), %error, "a run's input cannot be removed");
@@ -236,7 +259,13 @@ impl Judge {
         let wall_ms = outcome.resources.wall_ms;
         if let Ok(outcome) = result {
             let (report, output) = (report.clone(), output.clone());
-            self.verdicts.write(&CachedVerdict { key, outcome, report, output, wall_ms });
+            self.verdicts.write(&CachedVerdict {
+                key,
+                outcome,
+                report,
+                output,
+                wall_ms,
+            });
         }
         let run = RunRecord {
             key,
@@ -271,19 +300,28 @@ impl Judge {
         let folder = job.manifest.image_dir();
         let tree = self
             .ledger
-            .subtree(job.base, &folder)
+            .subtree(&job.image_tree, &folder)
             .map_err(|error| error.to_string())?
-            .ok_or_else(|| format!("{folder} is not in the ledger, expected an OCI image layout"))?;
+            .ok_or_else(|| {
+                format!("{folder} is not in the ledger, expected an OCI image layout")
+            })?;
         let home = self.layouts.join(tree.to_string());
         if home.is_dir() {
             return Ok(home);
         }
         let number = self.next_run.fetch_add(1, Ordering::Relaxed);
-        let half = self.layouts.join(format!("half-{}-{number}", std::process::id()));
+        let half = self
+            .layouts
+            .join(format!("half-{}-{number}", std::process::id()));
         let made = std::fs::create_dir_all(&self.layouts)
             .map_err(|error| error.to_string())
-            .and_then(|()| self.ledger.checkout_tree(tree, &half).map_err(|error| error.to_string()))
-            .and_then(|()| match std::fs::rename(&half, &home) {
+            .and_then(|()| {
+                let caps = CheckoutCaps::default();
+                self.ledger
+                    .checkout_tree(&tree, &half, caps)
+                    .map_err(|error| error.to_string())
+            })
+            .and_then(|_| match std::fs::rename(&half, &home) {
                 Err(_) if home.is_dir() => Ok(()), // another judge was faster
                 other => other.map_err(|error| error.to_string()),
             });

@@ -1,3 +1,28 @@
-//! placeholder
+//! The daemon as a library: it joins the ledger, consensus, the runtime and git's hooks.
+//!
+//! A push comes in through [`hook_server`], is checked against what [`known`] says, and is taken by
+//! the [`reactor`], which owns the pure machine, the [`signer`] and all refs. [`judge`]s run
+//! validators; [`http`] and [`control`] serve clients; [`init`] makes a new node.
+//!
+//! **Invariants**: the reactor alone moves refs and signs; the log comes before every signature;
+//! whatever changes the ledger comes signed.
 
+pub mod chain;
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod dir;
+pub mod error;
+pub mod facts;
+pub mod hook_server;
 pub mod http;
+pub mod init;
+pub mod judge;
+pub mod known;
+pub mod push;
+pub mod reactor;
+pub mod refs;
+pub mod signer;
+pub mod verdicts;
+pub mod wal;

@@ -13,7 +13,9 @@ impl Refs {
     /// Those of `branch`.
     #[must_use]
     pub fn new(branch: impl Into<String>) -> Self {
-        Self { branch: branch.into() }
+        Self {
+            branch: branch.into(),
+        }
     }
 
     /// The branch.

@@ -70,7 +70,9 @@ impl Signer {
             verdicts: BTreeMap::new(),
             ballots: Vec::new(),
         };
-        records.into_iter().for_each(|record| signer.remember(record));
+        records
+            .into_iter()
+            .for_each(|record| signer.remember(record));
         Ok(signer)
     }
 
@@ -91,7 +93,9 @@ impl Signer {
     /// # Errors
     /// The log holds a text that is no commit.
     pub fn last_block(&self) -> Result<Option<(Seq, Commit)>, NodeError> {
-        let Some((seq, payload)) = &self.last_block else { return Ok(None) };
+        let Some((seq, payload)) = &self.last_block else {
+            return Ok(None);
+        };
         let mut commit = Commit::parse_exact(payload.as_bytes())?;
         commit.signature = Some(self.key.0.sign(NAMESPACE_GIT, payload.as_bytes()));
         Ok(Some((*seq, commit)))
@@ -100,7 +104,9 @@ impl Signer {
     /// The sequence number of the next block.
     #[must_use]
     pub fn next_seq(&self) -> Seq {
-        self.last_block.as_ref().map_or(Seq(0), |(seq, _)| seq.next())
+        self.last_block
+            .as_ref()
+            .map_or(Seq(0), |(seq, _)| seq.next())
     }
 
     /// The ballots of the newest height that was voted on, for a validator that restarts.
@@ -144,7 +150,10 @@ impl Signer {
                 )));
             }
             None => {
-                self.record(Record::Verdict { key: statement.key, outcome: statement.outcome })?;
+                self.record(Record::Verdict {
+                    key: statement.key,
+                    outcome: statement.outcome,
+                })?;
             }
         }
         Ok(RunnerSignature {
@@ -159,17 +168,27 @@ impl Signer {
     /// # Errors
     /// An earlier ballot contradicts it, or the log cannot be written.
     pub fn sign_vote(&mut self, ballot: &Ballot) -> Result<Vote, NodeError> {
-        if self.ballots.iter().any(|earlier| earlier.contradicts(ballot).is_some()) {
+        if self
+            .ballots
+            .iter()
+            .any(|earlier| earlier.contradicts(ballot).is_some())
+        {
             return Err(NodeError::Refused(format!(
                 "a vote at height {} would contradict an earlier one",
                 ballot.height
             )));
         }
         if !self.ballots.contains(ballot) {
-            self.record(Record::Vote { ballot: ballot.clone() })?;
+            self.record(Record::Vote {
+                ballot: ballot.clone(),
+            })?;
         }
         let signature = self.key.0.sign_raw(&ballot.signed_bytes());
-        Ok(Vote { ballot: ballot.clone(), member: self.member.clone(), signature })
+        Ok(Vote {
+            ballot: ballot.clone(),
+            member: self.member.clone(),
+            signature,
+        })
     }
 
     fn record(&mut self, record: Record) -> Result<(), NodeError> {

@@ -35,7 +35,9 @@ impl VerdictCache {
     /// The cache below a node's `cache/`.
     #[must_use]
     pub fn new(cache: &std::path::Path) -> Self {
-        Self { root: cache.join("verdicts") }
+        Self {
+            root: cache.join("verdicts"),
+        }
     }
 
     /// What an earlier run said, if one did. A damaged file is as good as none.
@@ -61,7 +63,10 @@ impl VerdictCache {
 
     fn file(&self, key: VerdictKey) -> PathBuf {
         let digest = key.dapp_digest.to_string();
-        self.root.join(&digest[..2]).join(digest).join(format!("{}.json", key.input))
+        self.root
+            .join(&digest[..2])
+            .join(digest)
+            .join(format!("{}.json", key.input))
     }
 }
 
@@ -78,7 +83,10 @@ mod tests {
             dapp_digest: Digest::of(b"dapp"),
             input: "ab".repeat(32).parse().expect("id"),
         };
-        let other = VerdictKey { dapp_digest: Digest::of(b"other"), ..key };
+        let other = VerdictKey {
+            dapp_digest: Digest::of(b"other"),
+            ..key
+        };
         let verdict = CachedVerdict {
             key,
             outcome: Outcome::Fail,

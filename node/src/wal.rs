@@ -47,13 +47,23 @@ impl Wal {
         let (records, whole) = read_records(path, &text)?;
         if whole < text.len() {
             tracing::warn!(log = %path.display(), bytes = text.len() - whole, "cut off a torn record");
-            file.set_len(whole as u64).and_then(|()| file.sync_all()).map_err(fail)?;
+            file.set_len(whole as u64)
+                .and_then(|()| file.sync_all())
+                .map_err(fail)?;
         }
         if let Some(parent) = path.parent() {
-            File::open(parent).and_then(|dir| dir.sync_all()).map_err(fail)?;
+            File::open(parent)
+                .and_then(|dir| dir.sync_all())
+                .map_err(fail)?;
         }
         file.seek(SeekFrom::End(0)).map_err(fail)?;
-        Ok((Self { path: path.to_owned(), file }, records))
+        Ok((
+            Self {
+                path: path.to_owned(),
+                file,
+            },
+            records,
+        ))
     }
 
     /// Appends records and waits until the disk has them.
@@ -64,14 +74,23 @@ impl Wal {
         let mut text = String::new();
         for record in records {
             let body = canonical::to_string(record);
-            text.push_str(&format!("{} {body}\n", Digest::of(body.as_bytes()).short(CHECK_DIGITS)));
+            text.push_str(&format!(
+                "{} {body}\n",
+                Digest::of(body.as_bytes()).short(CHECK_DIGITS)
+            ));
         }
         let fail = |source| NodeError::io("write", &self.path, source);
         let before = self.file.metadata().map_err(fail)?.len();
-        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        let written = self
+            .file
+            .write_all(text.as_bytes())
+            .and_then(|()| self.file.sync_data());
         written.map_err(|source| {
             // Half a record must not stand in front of the next one.
-            let undone = self.file.set_len(before).and_then(|()| self.file.sync_all());
+            let undone = self
+                .file
+                .set_len(before)
+                .and_then(|()| self.file.sync_all());
             if let Err(error) = undone {
                 tracing::error!(log = %self.path.display(), %error, "cannot undo a failed write");
             }
@@ -97,7 +116,10 @@ fn read_records<T: Serialize + DeserializeOwned>(
                      (the key must not sign again what this log would have told)",
                     number + 1
                 );
-                return Err(NodeError::File { file: path.to_owned(), message });
+                return Err(NodeError::File {
+                    file: path.to_owned(),
+                    message,
+                });
             }
         }
         whole += line.len();
@@ -108,7 +130,9 @@ fn read_records<T: Serialize + DeserializeOwned>(
 fn read_record<T: Serialize + DeserializeOwned>(line: &[u8]) -> Result<T, String> {
     let line = std::str::from_utf8(line).map_err(|_| "expected text")?;
     let line = line.strip_suffix('\n').ok_or("expected a line end")?;
-    let (check, body) = line.split_once(' ').ok_or("expected a checksum and a record")?;
+    let (check, body) = line
+        .split_once(' ')
+        .ok_or("expected a checksum and a record")?;
     if Digest::of(body.as_bytes()).short(CHECK_DIGITS) != check {
         return Err("the checksum does not fit".to_owned());
     }
@@ -142,7 +166,11 @@ mod tests {
             let (mut wal, records) = open(&path).expect("opens");
             assert_eq!(records.len(), whole, "torn at {length}");
             wal.append(&[vec![9_u64]]).expect("appended");
-            assert_eq!(open(&path).expect("opens").1.len(), whole + 1, "torn at {length}");
+            assert_eq!(
+                open(&path).expect("opens").1.len(),
+                whole + 1,
+                "torn at {length}"
+            );
         }
     }
 
@@ -151,7 +179,13 @@ mod tests {
         let temp = tempfile::tempdir().expect("temporary directory");
         let path = temp.path().join("log");
         let text = written(&path);
-        let last = text.len() - text.split(|&b| b == b'\n').nth(2).expect("third line").len() - 1;
+        let last = text.len()
+            - text
+                .split(|&b| b == b'\n')
+                .nth(2)
+                .expect("third line")
+                .len()
+            - 1;
         for at in 0..last {
             let mut bad = text.clone();
             bad[at] ^= 1;

@@ -1,7 +1,7 @@
 //! Stock git against the daemon's smart HTTP, over a plain bare repository.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -303,6 +303,39 @@ fn compressed_requests_pass_through() {
         run(&bob, &["rev-parse", "origin/main"]),
         run(&alice, &["rev-parse", "main"])
     );
+}
+
+#[test]
+fn progress_of_a_push_is_shown_while_it_lasts() {
+    let server = Server::start(4);
+    let gate = server.temp.path().join("gate");
+    let made = Command::new("mkfifo")
+        .arg(&gate)
+        .status()
+        .expect("coreutils");
+    assert!(made.success());
+    let script = format!(
+        "echo first >&2; read word < '{}'; echo \"$word\" >&2",
+        gate.display()
+    );
+    server.hook("pre-receive", &script);
+    let alice = server.clone("alice");
+    commit(&alice, "a.txt", b"a");
+    let mut client = git(&alice)
+        .args(["push", "origin", "main"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("git must be installed");
+    let mut lines = BufReader::new(client.stderr.take().expect("it is a pipe")).lines();
+    let mut shows = |text: &str| {
+        let line = lines.find(|line| line.as_ref().is_ok_and(|line| line.starts_with(text)));
+        assert!(line.is_some(), "the push ended without '{text}'");
+    };
+    shows("remote: first");
+    fs::write(&gate, "second\n").expect("the hook waits for it");
+    shows("remote: second");
+    assert!(client.wait().expect("it was started here").success());
 }
 
 #[test]

@@ -1,0 +1,206 @@
+//! The reactor: one thread that owns the node's state and takes events one at a time.
+//!
+//! Everything else (hooks, HTTP, judges) talks to it over a bounded channel. It carries the pure
+//! machine's effects out in their order and feeds the outcomes back.
+//!
+//! **Invariants**: only this thread moves refs or signs; an error of the node's own state stops the
+//! node, bad input never does.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use gdo_consensus::verdicts::JobId;
+use gdo_core::id::ObjectId;
+use gdo_core::proposal::Proposal;
+use gdo_ledger::Ledger;
+use tokio::sync::{oneshot, watch};
+
+use crate::config::Config;
+use crate::control::Status;
+use crate::dir::NodeDir;
+use crate::error::NodeError;
+use crate::judge::Judged;
+use crate::known::{Known, PushRefusal};
+use crate::push::Push;
+
+mod carry;
+mod load;
+mod news;
+mod propose;
+mod state;
+mod status;
+
+use state::State;
+
+/// Events that wait at the most; whoever sends more is slowed down.
+const EVENTS_MAX: usize = 256;
+
+/// What the reactor is told.
+pub(crate) enum Event {
+    /// A verified proposal.
+    Push(Push),
+    /// A judge's answer.
+    Judged(JobId, Box<Judged>),
+    /// Somebody asks what the node is doing.
+    Status(oneshot::Sender<Status>),
+    /// Where git is served, once it is known.
+    Serving(Vec<String>),
+    /// The node is to stop.
+    Stop,
+}
+
+/// How other threads reach the reactor.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    events: SyncSender<Event>,
+    known: Arc<Known>,
+    ended: watch::Receiver<bool>,
+}
+
+impl std::fmt::Debug for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Push(_) => "push",
+            Self::Judged(..) => "judged",
+            Self::Status(_) => "status",
+            Self::Serving(_) => "serving",
+            Self::Stop => "stop",
+        })
+    }
+}
+
+impl Handle {
+    /// The branch that is proposed to.
+    #[must_use]
+    pub fn branch(&self) -> &str {
+        self.known.branch()
+    }
+
+    /// The ledger's name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.known.rules().ledger.name.clone()
+    }
+
+    /// Reads and checks a proposal by the rules in force; nothing is written.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn read_proposal(
+        &self,
+        tip: ObjectId,
+        quarantine: Option<&Path>,
+    ) -> Result<Proposal, PushRefusal> {
+        self.known.read_proposal(tip, quarantine)
+    }
+
+    /// Hands a proposal over; false if the node is stopping.
+    #[must_use]
+    pub fn push(&self, push: Push) -> bool {
+        self.events.send(Event::Push(push)).is_ok()
+    }
+
+    /// What the node is doing; `None` if it is stopping.
+    pub async fn status(&self) -> Option<Status> {
+        let (answer, status) = oneshot::channel();
+        let events = self.events.clone();
+        // The channel is bounded: waiting for room must not hold up the sockets.
+        tokio::task::spawn_blocking(move || events.send(Event::Status(answer)))
+            .await
+            .ok()?
+            .ok()?;
+        status.await.ok()
+    }
+
+    /// Tells where git is served.
+    pub fn serving(&self, urls: Vec<String>) {
+        // A node that is stopping needs no telling.
+        let _ = self.events.send(Event::Serving(urls));
+    }
+
+    /// Asks the reactor to stop after what it is doing.
+    pub fn stop(&self) {
+        let _ = self.events.send(Event::Stop);
+    }
+
+    /// Waits until the reactor has ended.
+    pub async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        // An error means that the reactor is gone, which is what is waited for.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+}
+
+/// The reactor's thread.
+#[derive(Debug)]
+pub struct Reactor {
+    thread: JoinHandle<Result<(), NodeError>>,
+}
+
+impl Reactor {
+    /// Loads the state and starts the thread.
+    ///
+    /// # Errors
+    /// The node's own state is missing or damaged.
+    pub fn start(
+        dir: &NodeDir,
+        config: &Config,
+        ledger: Arc<Ledger>,
+    ) -> Result<(Self, Handle), NodeError> {
+        let (events, inbox) = sync_channel(EVENTS_MAX);
+        let (end, ended) = watch::channel(false);
+        let state = State::load(dir, config, ledger, events.clone())?;
+        let handle = Handle {
+            events,
+            known: state.known(),
+            ended,
+        };
+        let spawned = std::thread::Builder::new()
+            .name("reactor".to_owned())
+            .spawn(move || {
+                let result = run(state, &inbox);
+                if let Err(error) = &result {
+                    tracing::error!(%error, "the node stops");
+                }
+                end.send_replace(true);
+                result
+            });
+        let thread = spawned.map_err(|source| NodeError::io("start", dir.root(), source))?;
+        Ok((Self { thread }, handle))
+    }
+
+    /// Waits for the thread's end.
+    ///
+    /// # Errors
+    /// What stopped the node, if it was not asked to.
+    ///
+    /// # Panics
+    /// If the reactor panicked.
+    pub fn join(self) -> Result<(), NodeError> {
+        self.thread.join().expect("the reactor returns its errors")
+    }
+}
+
+fn run(mut state: State, inbox: &Receiver<Event>) -> Result<(), NodeError> {
+    state.begin()?;
+    loop {
+        let event = match state.patience() {
+            Some(patience) => inbox.recv_timeout(patience),
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match event {
+            Ok(Event::Push(push)) => state.take(push)?,
+            Ok(Event::Judged(job, judged)) => state.judged(job, *judged)?,
+            Ok(Event::Status(answer)) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(state.status()?);
+            }
+            Ok(Event::Serving(urls)) => state.set_urls(urls),
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
+        state.fire_timers()?;
+    }
+}

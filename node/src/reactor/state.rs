@@ -1,0 +1,146 @@
+//! What the node holds: the machine, the checkpoint in force, the window, the key.
+//!
+//! **Invariants**: `checkpoint` is the machine's K; `blocks` are the blocks of the machine's window.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+use gdo_consensus::machine::{Effect, Input, Machine, Millis, Timer};
+use gdo_consensus::verdicts::JobId;
+use gdo_core::block::{BlockInPast, CheckpointRef};
+use gdo_core::id::{DappName, Digest, LedgerId, ObjectId};
+use gdo_ledger::{Checkpoint, HeadPlan, Ledger, RefEdit};
+
+use super::Event;
+use super::news::Watchers;
+use crate::clock::Clocks;
+use crate::dir::NodeDir;
+use crate::error::NodeError;
+use crate::judge::{Judged, Judges};
+use crate::known::Known;
+use crate::signer::Signer;
+
+/// A question that a judge works on, or has answered.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) dapp: DappName,
+    pub(super) digest: Digest,
+    pub(super) blocks: Vec<ObjectId>,
+    pub(super) judged: Option<Judged>,
+}
+
+/// The state of a node.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(super) dir: NodeDir,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) ledger_id: LedgerId,
+    pub(super) known: Arc<Known>,
+    pub(super) machine: Machine,
+    pub(super) signer: Signer,
+    pub(super) judges: Judges,
+    pub(super) clocks: Clocks,
+    pub(super) events: SyncSender<Event>,
+    /// K.
+    pub(super) checkpoint: Checkpoint,
+    /// The blocks of the window.
+    pub(super) blocks: BTreeMap<ObjectId, BlockInPast>,
+    /// The newest block of this node's key.
+    pub(super) own_tip: Option<ObjectId>,
+    /// What the head ref says, and whether the plan has changed since.
+    pub(super) head: ObjectId,
+    pub(super) head_is_stale: bool,
+    pub(super) watchers: Watchers,
+    pub(super) asked: BTreeMap<JobId, Asked>,
+    pub(super) timers: BTreeMap<Timer, Instant>,
+    /// Effects that the machine gave at the start.
+    pub(super) first: Vec<Effect>,
+    pub(super) urls: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+impl State {
+    /// What every thread may know.
+    pub(crate) fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known)
+    }
+
+    /// Remembers where git is served.
+    pub(crate) fn set_urls(&mut self, urls: Vec<String>) {
+        self.urls = urls;
+    }
+
+    /// K by height and id.
+    pub(super) fn base(&self) -> CheckpointRef {
+        CheckpointRef {
+            height: self.checkpoint.record.height,
+            id: self.checkpoint.id,
+        }
+    }
+
+    pub(super) fn now(&self) -> Millis {
+        self.clocks.now()
+    }
+
+    /// Carries the machine's first effects out, now that the window is loaded.
+    pub(crate) fn begin(&mut self) -> Result<(), NodeError> {
+        let first = std::mem::take(&mut self.first);
+        self.carry(first)
+    }
+
+    /// Gives the machine an input and carries out what follows from it.
+    pub(super) fn step(&mut self, input: Input) -> Result<(), NodeError> {
+        let effects = self.machine.step(self.now(), input);
+        self.carry(effects)
+    }
+
+    /// How long the next event may be waited for.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let next = self.timers.values().min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Gives the machine the timers that are due.
+    pub(crate) fn fire_timers(&mut self) -> Result<(), NodeError> {
+        let now = Instant::now();
+        while let Some((&timer, _)) = self.timers.iter().find(|(_, due)| **due <= now) {
+            self.timers.remove(&timer);
+            self.step(Input::Timer(timer))?;
+        }
+        Ok(())
+    }
+
+    /// The candidate head F(S), written and named by its ref.
+    pub(super) fn head(&mut self) -> Result<ObjectId, NodeError> {
+        if !self.head_is_stale {
+            return Ok(self.head);
+        }
+        let plan = self.machine.plan();
+        let head = self.ledger.write_head(&HeadPlan {
+            ledger: self.ledger_id,
+            base: plan.base,
+            delta: &plan.delta,
+            tips: &plan.tips,
+            anchored: &plan.anchored,
+            set: plan.set,
+            time: plan.time,
+            shortcut: plan.shortcut,
+        })?;
+        if head != self.head {
+            let name = self.known.refs().head();
+            let old = self
+                .ledger
+                .read_ref(&name)
+                .map_err(gdo_ledger::LedgerError::from)?;
+            self.ledger.transaction(&[RefEdit::set(name, old, head)])?;
+            let height = plan.base.height;
+            self.known
+                .write(|commits| commits.heads.insert(head, height));
+            self.head = head;
+        }
+        self.head_is_stale = false;
+        Ok(head)
+    }
+}
