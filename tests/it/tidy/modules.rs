@@ -57,23 +57,24 @@ fn children_of(file: &File, is_root: bool) -> Vec<String> {
     };
     let code = code_of(&file.text);
     let mut children = Vec::new();
-    let mut lines = file.text.lines().zip(code.lines()).peekable();
     let mut named: Option<String> = None;
-    while let Some((text, line)) = lines.next() {
+    for (text, line) in file.text.lines().zip(code.lines()) {
         if line.trim_start().starts_with("#[path") {
             named = text.split('"').nth(1).map(str::to_owned);
+        }
+        if line.trim_start().starts_with("#[") {
             continue;
         }
         let mut words = line
             .split_whitespace()
             .skip_while(|word| word.starts_with("pub") || *word == "in" || word.ends_with(')'));
-        if words.next() == Some("mod") {
-            if let Some(module) = words.next().and_then(|word| word.strip_suffix(';')) {
-                children.push(match named.take() {
-                    Some(path) => format!("{folder}/{path}"),
-                    None => format!("{below}/{module}.rs"),
-                });
-            }
+        if words.next() == Some("mod")
+            && let Some(module) = words.next().and_then(|word| word.strip_suffix(';'))
+        {
+            children.push(match named.take() {
+                Some(path) => format!("{folder}/{path}"),
+                None => format!("{below}/{module}.rs"),
+            });
         }
         named = None;
     }
