@@ -8,6 +8,7 @@ top=$(cd "$(dirname "$0")/.." && pwd -P)
 cd "$top" || exit 1
 
 : "${CARGO_TARGET_DIR:=${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}/gdo/target}"
+case $CARGO_TARGET_DIR in /*) ;; *) CARGO_TARGET_DIR=$top/$CARGO_TARGET_DIR ;; esac
 : "${GDO_SHARE:=$CARGO_TARGET_DIR/share/gdo}"
 case :$PATH: in
     *":$HOME/.cargo/bin:"*) ;;
