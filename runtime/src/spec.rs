@@ -82,6 +82,9 @@ pub(crate) fn spec(request: &RunRequest, place: Placement<'_>) -> Result<Spec, O
             .build()
     };
     let linux = LinuxBuilder::default()
+        // Never made: libcontainer sees no control groups it may write to (helper/view). Without
+        // an absolute path it would look for systemd.
+        .cgroups_path("/gdo")
         .namespaces(namespaces)
         .uid_mappings(vec![id(place.host_uid)?])
         .gid_mappings(vec![id(place.host_gid)?])
@@ -216,6 +219,7 @@ fn rlimits(limits: Limits, alone: bool) -> Result<Vec<PosixRlimit>, OciSpecError
         limit(PosixRlimitType::RlimitFsize, limits.tmp_mib << 20)?,
     ];
     if alone {
+        // Each process by itself has these, memory and time; whole seconds, ended by SIGKILL.
         all.push(limit(PosixRlimitType::RlimitAs, limits.memory_mib << 20)?);
         all.push(limit(PosixRlimitType::RlimitNproc, limits.pids)?);
         all.push(limit(

@@ -70,7 +70,7 @@ impl Limiter {
                     group.write("cpu.cfs_quota_us", &CPU_PERIOD_US.to_string())?;
                 }
                 Version::V2 => {
-                    group.write("cpu.max", &format!("{CPU_PERIOD_US} {CPU_PERIOD_US}"))?
+                    group.write("cpu.max", &format!("{CPU_PERIOD_US} {CPU_PERIOD_US}"))?;
                 }
             }
         }

@@ -55,6 +55,10 @@ impl View {
                 NOTHING,
             )
             .map_err(problem("show an empty cgroup hierarchy"))?;
+            // Where the user does have a group of its own, that is not libcontainer's to divide.
+            let readonly = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+            mount(NOTHING, CGROUP_ROOT, NOTHING, readonly, NOTHING)
+                .map_err(problem("protect the empty cgroup hierarchy"))?;
         }
         tmpfs(work, "size=16m,nr_inodes=4096,mode=0755")?;
         let view = View {

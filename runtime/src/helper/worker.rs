@@ -121,7 +121,7 @@ impl Worker {
             exit: end.exit,
             signal: end.signal,
             timed_out: killed(Killed::Wall),
-            cpu_exceeded: killed(Killed::Cpu) || end.signal == Some(libc::SIGXCPU),
+            cpu_exceeded: killed(Killed::Cpu),
             oom: after.oom_kills > before.oom_kills,
             truncated: killed(Killed::Output) || report_truncated,
             cancelled: killed(Killed::Cancelled),

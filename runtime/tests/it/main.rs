@@ -5,4 +5,7 @@
 
 mod breakout;
 mod contract;
+mod images;
+mod lifecycle;
+mod rootless;
 mod support;

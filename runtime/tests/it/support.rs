@@ -132,7 +132,7 @@ pub(crate) fn write_layout(layout: &Path, layers: &[(Packing, Vec<u8>)], config:
         "application/vnd.oci.image.manifest.v1+json",
         manifest.to_string().as_bytes(),
     );
-    write_index(layout, &[manifest.clone()]);
+    write_index(layout, std::slice::from_ref(&manifest));
     manifest
 }
 
@@ -174,7 +174,7 @@ pub(crate) fn busybox() -> Layer {
 pub(crate) struct Fixture {
     pub(crate) sandbox: Sandbox,
     pub(crate) image: Image,
-    _state_dir: StateDir,
+    state_dir: StateDir,
     pub(crate) dir: TempDir,
 }
 
@@ -193,14 +193,16 @@ impl Drop for StateDir {
 
 /// Path of the helper program that belongs to this crate.
 pub(crate) fn helper() -> HelperCommand {
-    HelperCommand::program(Path::new(env!("CARGO_BIN_EXE_gdo-sandbox-helper")))
+    let copy = std::env::var_os("GDO_TEST_HELPER").map(PathBuf::from);
+    let own = || PathBuf::from(env!("CARGO_BIN_EXE_gdo-sandbox-helper"));
+    HelperCommand::program(&copy.unwrap_or_else(own))
 }
 
-pub(crate) fn sandbox(state_dir: &Path) -> Sandbox {
+pub(crate) fn sandbox(state_dir: &Path, isolation: Isolation) -> Sandbox {
     Sandbox::new(SandboxConfig {
         helper: helper(),
         state_dir: state_dir.to_path_buf(),
-        isolation: Isolation::Full,
+        isolation,
     })
     .expect("make a sandbox")
 }
@@ -208,6 +210,10 @@ pub(crate) fn sandbox(state_dir: &Path) -> Sandbox {
 impl Fixture {
     /// A busybox image and a projection of one file each.
     pub(crate) fn new() -> Fixture {
+        Fixture::with_isolation(Isolation::Full)
+    }
+
+    pub(crate) fn with_isolation(isolation: Isolation) -> Fixture {
         let dir = TempDir::new().expect("make a temporary directory");
         let layout = dir.path().join("image");
         let config = json!({"Env": ["FROM_IMAGE=yes", "TZ=Mars"], "Cmd": ["/bin/sh"]});
@@ -221,13 +227,17 @@ impl Fixture {
         }
         fs::write(dir.path().join("context.json"), r#"{"version":1}"#).expect("write context");
         let state_dir = StateDir(default_state_dir(dir.path()));
-        let sandbox = sandbox(&state_dir.0);
+        let sandbox = sandbox(&state_dir.0, isolation);
         Fixture {
             sandbox,
             image,
-            _state_dir: state_dir,
+            state_dir,
             dir,
         }
+    }
+
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.state_dir.0.clone()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
