@@ -19,6 +19,8 @@ use crate::error::{LedgerError, RefError};
 use crate::objects::{from_gix, sync_dir, to_gix};
 use crate::repository::Ledger;
 
+pub mod names;
+
 /// What a ref must be before a change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Expected {
