@@ -60,13 +60,13 @@ impl Ledger {
         &self,
         tree: &ObjectId,
         dir: &Path,
-        caps: &CheckoutCaps,
+        caps: CheckoutCaps,
     ) -> Result<CheckedOut, LedgerError> {
         let objects = self.objects();
         let mut checkout = Checkout {
             objects: &objects,
             empty: self.empty_tree(),
-            caps: *caps,
+            caps,
             done: CheckedOut::default(),
         };
         fs::create_dir_all(dir).map_err(LedgerError::io("make", dir))?;
@@ -80,11 +80,11 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Ledger::checkout_tree`].
-    pub fn checkout_input(
+    pub fn checkout_projection(
         &self,
         input: &ObjectId,
         dir: &Path,
-        caps: &CheckoutCaps,
+        caps: CheckoutCaps,
     ) -> Result<CheckedOut, LedgerError> {
         let done = self.checkout_tree(input, dir, caps)?;
         for side in [

@@ -11,11 +11,13 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use gdo_core::commit::{Commit, SignedText};
 use gdo_core::id::ObjectId;
 use gix::objs::{Exists as _, Find as _, FindHeader as _, Kind, Write as _};
+use nix::sys::stat::futimens;
+use nix::sys::time::TimeSpec;
 
 use crate::error::LedgerError;
 use crate::repository::{Ledger, ObjectFormat};
@@ -283,7 +285,10 @@ impl Ledger {
             return Ok(()); // in a pack: packs hold what refs reach, and are not pruned
         };
         if modified.elapsed().is_ok_and(|age| age > FRESHEN_AFTER) {
-            let touch = || File::open(&path)?.set_modified(SystemTime::now());
+            let touch = || {
+                let now = TimeSpec::UTIME_NOW;
+                futimens(&File::open(&path)?, &now, &now).map_err(std::io::Error::from)
+            };
             touch().map_err(LedgerError::io("touch", &path))?;
         }
         Ok(())

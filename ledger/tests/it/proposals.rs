@@ -57,7 +57,7 @@ fn a_signed_branch_is_one_proposal_with_both_hashes() {
         assert_eq!((proposal.base, proposal.id), (test.genesis, clone.head()));
         assert_ne!(proposal.id, first);
         assert_eq!(proposal.principal.as_str(), "alice");
-        assert_eq!(proposal.signers, [proposal.principal.clone()]);
+        assert_eq!(proposal.signers, std::slice::from_ref(&proposal.principal));
         assert_eq!(
             (proposal.subject.as_str(), proposal.lane),
             ("second", Lane::Cas)

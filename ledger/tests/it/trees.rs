@@ -187,7 +187,7 @@ fn hostile_trees_are_refused_by_path() {
         assert!(error.contains(expected), "{error} does not say {expected}");
         let dir = test.dir.path().join("out").join(tree.to_string());
         ledger
-            .checkout_tree(&tree, &dir, &CheckoutCaps::default())
+            .checkout_tree(&tree, &dir, CheckoutCaps::default())
             .expect_err(expected);
     }
 }
@@ -222,7 +222,7 @@ fn bombs_end_at_the_cap() {
         entries_max: 1000,
         ..CheckoutCaps::default()
     };
-    let error = ledger.checkout_tree(&tree, &test.dir.path().join("bomb"), &caps);
+    let error = ledger.checkout_tree(&tree, &test.dir.path().join("bomb"), caps);
     let error = error.expect_err("a bomb").to_string();
     assert!(error.contains("more than 1000"), "{error}");
 }
@@ -366,7 +366,7 @@ fn a_checkout_has_fixed_times_and_modes_and_keeps_links() {
         .expect("projects");
     let dir = test.dir.path().join("input");
     let done = ledger
-        .checkout_input(&input, &dir, &CheckoutCaps::default())
+        .checkout_projection(&input, &dir, CheckoutCaps::default())
         .expect("out");
     assert_eq!(done.entries, 5);
     assert_eq!(
@@ -393,13 +393,13 @@ fn a_checkout_has_fixed_times_and_modes_and_keeps_links() {
             "time of {path}"
         );
     }
-    let again = ledger.checkout_input(&input, &dir, &CheckoutCaps::default());
+    let again = ledger.checkout_projection(&input, &dir, CheckoutCaps::default());
     again.expect_err("a directory that is not empty");
     let caps = CheckoutCaps {
         bytes_max: 10,
         ..CheckoutCaps::default()
     };
-    let error = ledger.checkout_input(&input, &test.dir.path().join("small"), &caps);
+    let error = ledger.checkout_projection(&input, &test.dir.path().join("small"), caps);
     assert!(
         error
             .expect_err("over the cap")
