@@ -12,8 +12,8 @@
 //! - [`helper`] is the other side: one single-threaded process that makes the containers;
 //! - [`outcome`] is what one run left behind, and [`judge`] turns it into pass, fail or
 //!   inconclusive (P-26);
-//! - [`probe`] says what this kernel and user can isolate, [`sweep`] clears up after a helper that
-//!   was killed.
+//! - [`probe`](mod@probe) says what this kernel and user can isolate, [`state`] and [`sweep`] clear
+//!   up after a helper that was killed.
 //!
 //! **Invariants.** No container outlives its helper. Nothing outside of the run's own directories
 //! is written. A run that was limited in any way that the contract does not promise is never
@@ -24,6 +24,7 @@ pub mod helper;
 pub mod image;
 pub mod judge;
 pub mod outcome;
+pub mod probe;
 pub mod request;
 pub mod sandbox;
 pub mod state;
@@ -39,6 +40,7 @@ pub use helper::sandbox_main;
 pub use image::{Image, ImageCache};
 pub use judge::{Judgement, Reason, judge};
 pub use outcome::{Outcome, Resources, Stages};
+pub use probe::{Check, Probe, probe};
 pub use process::become_subreaper;
 pub use request::{Isolation, Limits, RunRequest};
 pub use sandbox::{HelperCommand, Sandbox, SandboxConfig};
