@@ -17,6 +17,7 @@ use gdo_core::policy::Validator;
 use gdo_core::vote::{Ballot, Certificate, Evidence, Vote};
 
 mod instance;
+mod own;
 mod pace;
 #[cfg(test)]
 mod sim;

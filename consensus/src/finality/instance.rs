@@ -1,24 +1,17 @@
 //! The state machine of one height: the transition table of P-32.
 //!
-//! **Invariants**: [`Instance::sign`] is the only place that asks for signatures, and it marks the
-//! ballot before it asks; what a view may do is decided in [`Instance::act`] alone.
+//! **Invariants**: but for votes that were logged in another life, [`Instance::sign`] alone asks for
+//! signatures, and it marks the ballot before it asks.
 
 use std::collections::BTreeMap;
 
 use gdo_core::id::{MemberName, ObjectId, View};
 use gdo_core::vote::{Ballot, Certificate, Vote, VoteKind};
 
+use super::own::OwnVotes;
 use super::pace::{self, Rotation};
-use super::tally::Tally;
+use super::tally::{Justification, Tally};
 use super::{Answer, Effect, Input, Message, Params, Timer, VIEWS_AHEAD_MAX};
-
-/// What this node signed in one view, or is about to.
-#[derive(Clone, Copy, Default, Debug)]
-struct Own {
-    notarized: Option<ObjectId>,
-    nullified: bool,
-    finalized: Option<ObjectId>,
-}
 
 /// What is true of the current view alone.
 #[derive(Clone, Default, Debug)]
@@ -38,7 +31,7 @@ pub struct Instance {
     params: Params,
     rotation: Rotation,
     tally: Tally,
-    own: BTreeMap<View, Own>,
+    own: OwnVotes,
     /// 0 while idle.
     view: View,
     round: Round,
@@ -56,7 +49,7 @@ impl Instance {
             rotation: Rotation::new(&params.validators, params.previous),
             tally: Tally::new(&params.validators, params.quorum),
             params,
-            own: BTreeMap::new(),
+            own: OwnVotes::default(),
             view: View(0),
             round: Round::default(),
             decided: None,
@@ -76,7 +69,7 @@ impl Instance {
         let mut effects = Vec::new();
         for ballot in ballots {
             if instance.is_mine(ballot) {
-                instance.mark(ballot);
+                instance.own.mark(ballot);
                 effects.push(Effect::Sign(*ballot));
             }
         }
@@ -145,6 +138,10 @@ impl Instance {
         self.tally.certificates()
     }
 
+    fn delta_ms(&self) -> u64 {
+        pace::delta_ms(self.params.delta0_ms, self.view)
+    }
+
     fn is_voter(&self) -> bool {
         self.params.me.is_some() && self.decided.is_none()
     }
@@ -173,7 +170,7 @@ impl Instance {
         if !self.is_voter() {
             return;
         }
-        let delta_ms = pace::delta_ms(self.params.delta0_ms, view);
+        let delta_ms = self.delta_ms();
         for (kind, times) in [(Timer::Leader, 2), (Timer::View, 3), (Timer::Resend, 1)] {
             effects.push(Effect::ArmTimer {
                 view,
@@ -186,26 +183,27 @@ impl Instance {
 
     /// Does what the current view allows by now: propose or notarize.
     fn act(&mut self, effects: &mut Vec<Effect>) {
-        let own = self.own.get(&self.view).copied().unwrap_or_default();
-        let may = self.is_voter() && self.view.0 > 0;
-        if !may || own.notarized.is_some() || own.nullified {
+        if !self.may_notarize() {
             return;
         }
         if self.leads(self.view) {
-            self.lead(effects);
-        } else {
-            let leader = self.leader(self.view).clone();
-            for value in self.tally.notarized_by(self.view, &leader) {
-                if self.justification(self.view, Some(value)).is_some() {
-                    self.judge(value, effects);
-                }
+            return self.lead(effects);
+        }
+        let leader = self.leader(self.view).clone();
+        for value in self.tally.notarized_by(self.view, &leader) {
+            if self.tally.justification(self.view, Some(value)).is_some() {
+                self.judge(value, effects);
             }
         }
     }
 
+    fn may_notarize(&self) -> bool {
+        self.view.0 > 0 && self.is_voter() && self.own.allows(self.view, VoteKind::Notarize)
+    }
+
     fn lead(&mut self, effects: &mut Vec<Effect>) {
         let view = self.view;
-        match self.justification(view, None) {
+        match self.tally.justification(view, None) {
             Some(Justification::Fresh) if !self.round.asked_for_value => {
                 self.round.asked_for_value = true;
                 effects.push(Effect::Propose { view });
@@ -213,16 +211,12 @@ impl Instance {
             None | Some(Justification::Fresh) => {}
             Some(Justification::Inherited { from, value }) => {
                 // The value most likely becomes final by the F votes that are on their way.
-                let awaited = from.0 + 1 == view.0
-                    && self
-                        .own
-                        .get(&from)
-                        .is_some_and(|own| own.finalized == Some(value));
-                if !awaited || self.round.may_repropose {
+                let is_awaited = from.0 + 1 == view.0 && self.own.finalized(from) == Some(value);
+                if !is_awaited || self.round.may_repropose {
                     self.judge(value, effects);
                 } else if !self.round.waits_to_repropose {
                     self.round.waits_to_repropose = true;
-                    let after_ms = pace::delta_ms(self.params.delta0_ms, view) / 2;
+                    let after_ms = self.delta_ms() / 2;
                     effects.push(Effect::ArmTimer {
                         view,
                         kind: Timer::Repropose,
@@ -235,6 +229,9 @@ impl Instance {
 
     /// Votes on a justified value of the current view, or has it checked first.
     fn judge(&mut self, value: ObjectId, effects: &mut Vec<Effect>) {
+        if !self.may_notarize() {
+            return;
+        }
         let view = self.view;
         match self.round.checks.get(&value) {
             None => {
@@ -279,7 +276,7 @@ impl Instance {
         }
         if mine {
             // Also one that came from elsewhere: another life of this key signed it (P-39).
-            self.mark(&ballot);
+            self.own.mark(&ballot);
             if self.decided.is_none() {
                 self.send_own(vote, effects);
             }
@@ -303,7 +300,7 @@ impl Instance {
             .collect();
         for vote in votes {
             if self.params.me.as_ref() == Some(&vote.member) {
-                self.mark(&vote.ballot);
+                self.own.mark(&vote.ballot);
             }
             let added = self.tally.add(vote);
             effects.extend(added.evidence.into_iter().map(Effect::Evidence));
@@ -372,21 +369,20 @@ impl Instance {
             .insert(kind, self.round.extension_ms)
             .unwrap_or(0);
         let more_ms = self.round.extension_ms - used_ms;
-        let own = self.own.get(&view).copied().unwrap_or_default();
         if more_ms > 0 {
             effects.push(Effect::ArmTimer {
                 view,
                 kind,
                 after_ms: more_ms,
             });
-        } else if kind == Timer::View || own.notarized.is_none() {
+        } else if kind == Timer::View || !self.own.has_notarized(view) {
             self.sign(view, VoteKind::Nullify, None, effects);
         }
     }
 
     fn arm_resend(&self, effects: &mut Vec<Effect>) {
         let view = self.view;
-        let after_ms = pace::delta_ms(self.params.delta0_ms, view);
+        let after_ms = self.delta_ms();
         effects.push(Effect::ArmTimer {
             view,
             kind: Timer::Resend,
@@ -427,32 +423,8 @@ impl Instance {
 
     /// Sends the certificates that justify a proposal in `view`, as far as they are here.
     fn send_grounds(&self, view: View, effects: &mut Vec<Effect>) {
-        let mut grounds = Vec::new();
-        for earlier in (1..view.0).rev().map(View) {
-            let notarized: Vec<_> = self.tally.held(earlier, VoteKind::Notarize).collect();
-            grounds.extend(self.tally.held(earlier, VoteKind::Nullify));
-            grounds.extend(&notarized);
-            if !notarized.is_empty() {
-                break;
-            }
-        }
-        let send = |certificate: &Certificate| Message::Certificate(certificate.clone());
-        effects.extend(grounds.into_iter().rev().map(send).map(Effect::Broadcast));
-    }
-
-    /// What allows a proposal in `view`: of `value`, or of whatever a leader must propose.
-    fn justification(&self, view: View, value: Option<ObjectId>) -> Option<Justification> {
-        for from in (1..view.0).rev().map(View) {
-            let mut notarized = self
-                .tally
-                .held(from, VoteKind::Notarize)
-                .filter_map(|c| c.value);
-            if let Some(value) = notarized.find(|held| value.is_none_or(|value| value == *held)) {
-                return Some(Justification::Inherited { from, value });
-            }
-            self.tally.held(from, VoteKind::Nullify).next()?;
-        }
-        Some(Justification::Fresh)
+        let grounds = self.tally.grounds(view).into_iter().cloned();
+        effects.extend(grounds.map(Message::Certificate).map(Effect::Broadcast));
     }
 
     /// Asks for a signature, unless it would contradict what was signed (P-33) or say it again.
@@ -463,13 +435,7 @@ impl Instance {
         value: Option<ObjectId>,
         effects: &mut Vec<Effect>,
     ) {
-        let own = self.own.get(&view).copied().unwrap_or_default();
-        let barred = match kind {
-            VoteKind::Notarize => own.notarized.is_some() || own.nullified,
-            VoteKind::Nullify | VoteKind::Finalize => own.finalized.is_some() || own.nullified,
-            VoteKind::Recovery => true,
-        };
-        if barred || !self.is_voter() {
+        if !self.is_voter() || !self.own.allows(view, kind) {
             return;
         }
         let Params {
@@ -486,26 +452,7 @@ impl Instance {
             kind,
             value,
         };
-        self.mark(&ballot);
+        self.own.mark(&ballot);
         effects.push(Effect::Sign(ballot));
     }
-
-    fn mark(&mut self, ballot: &Ballot) {
-        let own = self.own.entry(ballot.view).or_default();
-        match ballot.kind {
-            VoteKind::Notarize => own.notarized = own.notarized.or(ballot.value),
-            VoteKind::Nullify => own.nullified = true,
-            VoteKind::Finalize => own.finalized = own.finalized.or(ballot.value),
-            VoteKind::Recovery => {}
-        }
-    }
-}
-
-/// Why a value may be proposed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Justification {
-    /// All views before were nullified.
-    Fresh,
-    /// The value was notarized in `from`, and the views between were nullified.
-    Inherited { from: View, value: ObjectId },
 }

@@ -20,6 +20,20 @@ pub(super) struct Tally {
     told: BTreeSet<(View, MemberName, Offence)>,
 }
 
+/// Why a value may be proposed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Justification {
+    /// All views before were nullified.
+    Fresh,
+    /// The value was notarized in `from`, and the views between were nullified.
+    Inherited {
+        /// The view.
+        from: View,
+        /// The checkpoint.
+        value: ObjectId,
+    },
+}
+
 /// What a vote brought.
 #[derive(Debug, Default)]
 pub(super) struct Added {
@@ -98,6 +112,40 @@ impl Tally {
             .values()
             .map(|(first, _)| first)
             .filter(move |vote| vote.member == *member)
+    }
+
+    /// What allows a proposal in `view`: of `value`, or of whatever a leader must propose (P-32).
+    pub(super) fn justification(
+        &self,
+        view: View,
+        value: Option<ObjectId>,
+    ) -> Option<Justification> {
+        for from in (1..view.0).rev().map(View) {
+            let mut notarized = self
+                .held(from, VoteKind::Notarize)
+                .filter_map(|held| held.value);
+            if let Some(value) = notarized.find(|held| value.is_none_or(|value| value == *held)) {
+                return Some(Justification::Inherited { from, value });
+            }
+            self.held(from, VoteKind::Nullify).next()?;
+        }
+        Some(Justification::Fresh)
+    }
+
+    /// The certificates that justify a proposal in `view`, by view, as far as they are here.
+    pub(super) fn grounds(&self, view: View) -> Vec<&Certificate> {
+        let mut grounds = Vec::new();
+        for earlier in (1..view.0).rev().map(View) {
+            let before = grounds.len();
+            grounds.extend(self.held(earlier, VoteKind::Notarize));
+            let is_notarized = grounds.len() > before;
+            grounds.extend(self.held(earlier, VoteKind::Nullify));
+            if is_notarized {
+                break;
+            }
+        }
+        grounds.reverse();
+        grounds
     }
 
     fn keep(&mut self, vote: &Vote) -> bool {

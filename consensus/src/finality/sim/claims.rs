@@ -77,7 +77,7 @@ fn assert_sound(setup: Setup, count: u64) -> Sums {
 
 #[test]
 fn one_validator_decides_whenever_it_crashes() {
-    assert_sound(Setup { crash: 500, ..CALM }, 300);
+    assert_sound(Setup { crash: 500, ..CALM }, 1000);
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn three_validators_of_quorum_two_decide_with_one_dead() {
             silent: 1,
             ..CALM
         },
-        200,
+        600,
     );
     assert!(sums.inherited > 0 && sums.nullified > 0, "{sums:?}");
 }
@@ -102,7 +102,7 @@ fn four_validators_decide_after_crashes_of_all_and_partitions() {
             quorum: 3,
             ..CALM
         },
-        200,
+        600,
     );
     assert!(sums.inherited > 0 && sums.nullified > 0, "{sums:?}");
 }
@@ -116,7 +116,7 @@ fn four_validators_decide_with_one_liar() {
             liars: 1,
             ..CALM
         },
-        200,
+        600,
     );
     assert!(sums.liars_caught as u64 > sums.runs / 2, "{sums:?}");
 }
@@ -130,7 +130,7 @@ fn seven_validators_decide_with_two_liars() {
             liars: 2,
             ..CALM
         },
-        60,
+        300,
     );
     assert!(sums.liars_caught as u64 > sums.runs, "{sums:?}");
 }
@@ -143,7 +143,7 @@ fn weights_count_and_not_heads() {
         liars: 1,
         ..CALM
     };
-    assert_sound(setup, 100);
+    assert_sound(setup, 400);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn beyond_the_bound_forks_happen_and_name_enough_of_the_guilty() {
                 twins: 2,
                 ..cut
             },
-            200,
+            600,
         ),
         (
             Setup {
@@ -170,7 +170,7 @@ fn beyond_the_bound_forks_happen_and_name_enough_of_the_guilty() {
                 twins: 4,
                 ..cut
             },
-            40,
+            120,
         ),
         (
             Setup {
@@ -179,7 +179,7 @@ fn beyond_the_bound_forks_happen_and_name_enough_of_the_guilty() {
                 twins: 1,
                 ..cut
             },
-            100,
+            600,
         ),
     ] {
         let sums = runs(setup, count);
@@ -207,7 +207,7 @@ fn too_many_liars_are_caught_and_frame_nobody() {
                 liars: 2,
                 ..wild
             },
-            200,
+            600,
         ),
         (
             Setup {
@@ -216,7 +216,7 @@ fn too_many_liars_are_caught_and_frame_nobody() {
                 liars: 1,
                 ..wild
             },
-            200,
+            600,
         ),
     ] {
         let sums = runs(setup, count);
