@@ -16,7 +16,7 @@ git_min=2.39.5
 # What must be there: a command that shows it, and the Debian package that brings it.
 # libseccomp and the C library show themselves by a header, marked with a leading slash.
 for_building="git=git gcc=gcc /usr/include/stdlib.h=libc6-dev pkg-config=pkg-config
-    libseccomp.pc=libseccomp-dev ssh-keygen=openssh-client tar=tar newuidmap=uidmap
+    libseccomp.pc=libseccomp-dev ssh-keygen=openssh-client tar=tar
     /etc/ssl/certs/ca-certificates.crt=ca-certificates"
 for_testing="busybox=busybox-static ssh=openssh-client sshd=openssh-server hledger=hledger
     ledger=ledger mkfs.ext4=e2fsprogs mount=mount ip=iproute2 ps=procps curl=curl"
