@@ -5,11 +5,12 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help demo test lint build bench install clean fresh-root
+.PHONY: help demo test soak lint build bench install clean fresh-root
 
 help:
 	@echo 'make demo [KEEP=1]     install what is missing, build, play journeys A and B for real'
 	@echo 'make test              install what is missing, check form and lints, run every test'
+	@echo 'make soak              the tests that take long: a thousand runs, kills, containers'
 	@echo 'make lint              rustfmt, clippy, cargo-deny'
 	@echo 'make build             the binary and the dapps that it ships, optimised'
 	@echo 'make bench             measure, and print a table'
@@ -22,6 +23,9 @@ demo:
 
 test:
 	@scripts/test.sh
+
+soak:
+	@scripts/soak.sh
 
 lint:
 	@scripts/lint.sh
