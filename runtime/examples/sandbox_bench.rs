@@ -35,9 +35,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         state_dir: default_state_dir(work.path()),
         isolation: Isolation::Degraded,
     })?;
-    let request =
-        RunRequest::new(&image, &path("base"), &path("candidate"), &path("context.json"))
-            .with_command(vec!["/bin/true".into()]);
+    let request = RunRequest::new(
+        &image,
+        &path("base"),
+        &path("candidate"),
+        &path("context.json"),
+    )
+    .with_command(vec!["/bin/true".into()]);
     let mut total = Vec::new();
     let mut stages: Vec<Stages> = Vec::new();
     for _ in 0..runs {
@@ -69,7 +73,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn other(runtime: &str, rootfs: &Path, work: &Path, runs: usize) -> Result<u64, Box<dyn Error>> {
     let bundle: PathBuf = work.join(runtime);
     std::fs::create_dir(&bundle)?;
-    let spec = Command::new(runtime).arg("spec").current_dir(&bundle).output()?;
+    let spec = Command::new(runtime)
+        .arg("spec")
+        .current_dir(&bundle)
+        .output()?;
     if !spec.status.success() {
         return Err(String::from_utf8_lossy(&spec.stderr).into_owned().into());
     }
@@ -81,7 +88,11 @@ fn other(runtime: &str, rootfs: &Path, work: &Path, runs: usize) -> Result<u64, 
     let mounts = spec["mounts"].as_array().ok_or("no mounts")?;
     let kept: Vec<_> = mounts
         .iter()
-        .filter(|mount| ["/proc", "/dev"].iter().any(|path| mount["destination"] == *path))
+        .filter(|mount| {
+            ["/proc", "/dev"]
+                .iter()
+                .any(|path| mount["destination"] == *path)
+        })
         .cloned()
         .collect();
     spec["mounts"] = serde_json::json!(kept);

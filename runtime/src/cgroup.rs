@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use limiter::Limiter;
 use mounts::Mounts;
+pub(crate) use mounts::hierarchies;
 
 /// Name of the directory that holds all leaves.
 const PARENT: &str = "gdo";

@@ -17,7 +17,6 @@ mod view;
 mod worker;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
@@ -40,8 +39,6 @@ pub(crate) enum Order {
 /// Where and how a helper works.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Setup {
-    /// Directory of this helper alone, empty, traversable for everybody.
-    pub(crate) work_dir: PathBuf,
     /// Number of this helper among its siblings, from 0.
     pub(crate) slot: u32,
     /// The control groups of this helper alone.

@@ -3,7 +3,7 @@
 //! A helper serves one run at a time and is kept for the next one. Calls may come from any thread;
 //! each takes a helper that is free or starts one. The helper's pipe is its leash: when this
 //! process closes it, or ends however it may, the helper kills its container and ends, and a
-//! container dies with its helper. What can be left then, control groups and directories, is
+//! container dies with its helper. What can be left then, control groups, is
 //! written down before it is made ([`state`](crate::state)) and cleared up by `sweep`: at the start
 //! of a sandbox, and here when a helper is lost.
 //!
@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard};
@@ -239,36 +238,24 @@ impl Sandbox {
         let slot = (0..)
             .find(|slot| !pool.running.contains_key(slot))
             .unwrap_or_default();
-        let work_dir = self.state.work_dir(slot);
         let mut record = Record {
             process: None,
-            work_dir: work_dir.clone(),
             leaf: Leaf::default(),
         };
         let leaf = create_leaf(&format!("{}-{slot}", self.state.name()), |leaf| {
             record.leaf = leaf.clone();
             self.state.write(slot, &record)
         })?;
-        let public = std::fs::Permissions::from_mode(0o755);
-        std::fs::create_dir(&work_dir)
-            .and_then(|()| std::fs::set_permissions(&work_dir, public))
-            .map_err(SandboxError::io(format!("make {}", work_dir.display())))?;
         let child = spawn(&self.config.helper)?;
         let pid = i32::try_from(child.id()).expect("process numbers are positive and 31 bits long");
         record.process = ProcessId::of(pid);
         pool.running.insert(slot, Some(pid));
         drop(pool);
         let mut helper = Helper::new(&self.config.helper.program, child, slot, record);
-        let ready = self.state.write(slot, &helper.record).and_then(|()| {
-            helper.ask(
-                &Order::Setup(Setup {
-                    work_dir,
-                    slot,
-                    leaf,
-                }),
-                GRACE,
-            )
-        });
+        let ready = self
+            .state
+            .write(slot, &helper.record)
+            .and_then(|()| helper.ask(&Order::Setup(Setup { slot, leaf }), GRACE));
         match ready {
             Ok(Answer::Ready) => Ok(helper),
             Ok(Answer::Failed(problem)) => {

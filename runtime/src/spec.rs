@@ -84,7 +84,7 @@ pub(crate) fn spec(request: &RunRequest, place: Placement<'_>) -> Result<Spec, O
     let linux = LinuxBuilder::default()
         // Never made: libcontainer sees no control groups it may write to (helper/view). Without
         // an absolute path it would look for systemd.
-        .cgroups_path("/gdo")
+        .cgroups_path("/gdo-never-made")
         .namespaces(namespaces)
         .uid_mappings(vec![id(place.host_uid)?])
         .gid_mappings(vec![id(place.host_gid)?])

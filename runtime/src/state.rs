@@ -1,7 +1,7 @@
 //! The directory of a sandbox: who holds it, and what each helper has outside of its own process.
 //!
-//! It lies where it is gone after a reboot, like the processes it speaks about, and where every
-//! user may pass, for a container's first steps are those of a user that may not enter a home.
+//! It lies where it is gone after a reboot, like the processes it speaks about. A helper's files are
+//! not here: they are in a file system of its own that nobody else sees and that ends with it.
 //!
 //! **Invariants.** A record is on disk before what it speaks about is made, and is removed after
 //! that is gone; so [`sweep`](crate::sweep) finds everything, whenever a process was killed.
@@ -24,8 +24,6 @@ use crate::error::SandboxError;
 pub(crate) struct Record {
     /// Its process, once it has one.
     pub(crate) process: Option<ProcessId>,
-    /// Its directory, in its own view covered by a file system of its own.
-    pub(crate) work_dir: PathBuf,
     /// Its control groups.
     pub(crate) leaf: Leaf,
 }
@@ -94,16 +92,19 @@ impl StateDir {
         let at = |what: &str| format!("{what} {}", path.display());
         fs::DirBuilder::new()
             .recursive(true)
-            .mode(0o755)
+            .mode(0o700)
             .create(path)
             .map_err(SandboxError::io(at("make")))?;
         let path = path.canonicalize().map_err(SandboxError::io(at("open")))?;
-        let meta = path.metadata().map_err(SandboxError::io(at("open")))?;
-        if meta.uid() != geteuid().as_raw() {
-            let problem = format!("it belongs to user {}", meta.uid());
-            return Err(SandboxError::io(at("use"))(io::Error::other(problem)));
+        // Whoever owns a directory above could put another one in its place.
+        for directory in path.ancestors().take(2) {
+            let meta = directory.metadata().map_err(SandboxError::io(at("open")))?;
+            if ![0, geteuid().as_raw()].contains(&meta.uid()) {
+                let problem = format!("{} belongs to user {}", directory.display(), meta.uid());
+                return Err(SandboxError::io(at("use"))(io::Error::other(problem)));
+            }
         }
-        fs::set_permissions(&path, PermissionsExt::from_mode(0o711))
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o700))
             .map_err(SandboxError::io(at("set the mode of")))?;
         let lock = path.join("lock");
         let file =
@@ -116,11 +117,6 @@ impl StateDir {
     /// A name for this sandbox that differs from every other's on this machine.
     pub(crate) fn name(&self) -> String {
         Digest::of(self.path.as_os_str().as_encoded_bytes()).short(12)
-    }
-
-    /// The directory of helper number `slot`.
-    pub(crate) fn work_dir(&self, slot: u32) -> PathBuf {
-        self.path.join(format!("helper-{slot}"))
     }
 
     /// Writes down what helper number `slot` has, in place of what was said before.

@@ -2,7 +2,7 @@
 //!
 //! A container ends with its helper by itself and a helper with its caller, so this finds little;
 //! but whatever a killed process left is found by the records of the state directory, and removed
-//! in the order that makes each step possible: processes, control groups, directories, record.
+//! in the order that makes each step possible: processes, control groups, record.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -66,13 +66,6 @@ pub(crate) fn sweep_one(
     record.leaf.remove().map_err(|(path, problem)| {
         SandboxError::io(format!("remove the control group {}", path.display()))(problem)
     })?;
-    match std::fs::remove_dir(&record.work_dir) {
-        Err(problem) if problem.kind() != io::ErrorKind::NotFound => {
-            let action = format!("remove {}", record.work_dir.display());
-            return Err(SandboxError::io(action)(problem));
-        }
-        _ => {}
-    }
     state.forget(slot);
     Ok(killed)
 }

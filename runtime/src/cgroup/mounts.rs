@@ -51,6 +51,18 @@ impl Mounts {
     }
 }
 
+/// Where control group hierarchies of any version are mounted, the newest mount first.
+pub(crate) fn hierarchies() -> io::Result<Vec<PathBuf>> {
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo")?;
+    let mut points: Vec<PathBuf> = mountinfo
+        .lines()
+        .filter(|line| line.contains(" - cgroup ") || line.contains(" - cgroup2 "))
+        .filter_map(|line| Some(PathBuf::from(unescape(line.split(' ').nth(4)?))))
+        .collect();
+    points.reverse();
+    Ok(points)
+}
+
 /// One line of `mountinfo`, if it is a control group hierarchy:
 /// `36 35 98:0 /root /mount/point options [fields] - type source super,options`.
 fn hierarchy(line: &str, own: &str) -> Option<Hierarchy> {

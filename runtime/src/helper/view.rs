@@ -2,8 +2,8 @@
 //!
 //! A mount namespace that nobody else is in: what is mounted here is unmounted by the kernel when
 //! the helper ends, so no run leaves a mount behind. It also lets a node directory lie under a home
-//! of mode 0700: everything a run needs is bound under one directory that everybody may traverse,
-//! and nobody's modes are changed.
+//! of mode 0700: everything a run needs is bound under one directory that everybody may traverse
+//! (it covers `/sys`, which no run needs), and nobody's modes are changed.
 //!
 //! libcontainer is shown a machine without control groups, for it would move every process through
 //! every hierarchy of version 1 (up to 15 ms each); the limits are this crate's own work (`cgroup`).
@@ -19,15 +19,18 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{getegid, geteuid};
 
+use crate::cgroup::hierarchies;
 use crate::request::RunRequest;
 
+/// Covered by the helper's own files: nobody needs what is there, and everybody may pass.
+const COVERED: &str = "/sys";
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+const WORK: &str = "/sys/gdo";
 const NOTHING: Option<&str> = None;
 
 /// The directories in which runs are put together.
 #[derive(Debug)]
 pub(super) struct View {
-    work: PathBuf,
     /// The root file system that is bound at the moment, kept from run to run.
     bound_rootfs: Option<PathBuf>,
     /// Who owns what the container may write, outside of it.
@@ -36,61 +39,54 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Makes the namespace and the directories under `work`, an empty directory.
-    pub(super) fn enter(work: &Path, host_uid: u32, host_gid: u32) -> Result<View, String> {
-        if geteuid().is_root() {
+    /// Makes the namespace and the directories.
+    pub(super) fn enter(host_uid: u32, host_gid: u32) -> Result<View, String> {
+        let root = geteuid().is_root();
+        if root {
             unshare(CloneFlags::CLONE_NEWNS).map_err(problem("make a mount namespace"))?;
             make_private()?;
-            // Not mounted at all is as good.
-            let _ = umount2(CGROUP_ROOT, MntFlags::MNT_DETACH);
-            tmpfs(Path::new(CGROUP_ROOT), "size=4k,nr_inodes=8,mode=0555")?;
+            for point in hierarchies().map_err(|e| format!("read the mounts: {e}"))? {
+                detach(&point)?;
+            }
         } else {
             become_root_of_own_namespace()?;
             make_private()?;
-            mount(
-                Some("cgroup2"),
-                CGROUP_ROOT,
-                Some("cgroup2"),
-                MsFlags::empty(),
-                NOTHING,
-            )
-            .map_err(problem("show an empty cgroup hierarchy"))?;
-            // Where the user does have a group of its own, that is not libcontainer's to divide.
-            let readonly = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
-            mount(NOTHING, CGROUP_ROOT, NOTHING, readonly, NOTHING)
-                .map_err(problem("protect the empty cgroup hierarchy"))?;
         }
-        tmpfs(work, "size=16m,nr_inodes=4096,mode=0755")?;
+        tmpfs(Path::new(COVERED), "size=16m,nr_inodes=4096,mode=0755")?;
+        fs::create_dir_all(CGROUP_ROOT).map_err(|e| format!("make {CGROUP_ROOT}: {e}"))?;
+        if !root {
+            empty_hierarchy()?;
+        }
         let view = View {
-            work: work.to_path_buf(),
             bound_rootfs: None,
             host_uid,
             host_gid,
         };
         for directory in [view.state(), view.bundle(), view.rootfs(), view.gdo()] {
-            fs::create_dir(&directory).map_err(|e| format!("make {}: {e}", directory.display()))?;
+            fs::create_dir_all(&directory)
+                .map_err(|e| format!("make {}: {e}", directory.display()))?;
         }
         Ok(view)
     }
 
     /// libcontainer's own records.
     pub(super) fn state(&self) -> PathBuf {
-        self.work.join("state")
+        Path::new(WORK).join("state")
     }
 
     /// Where `config.json` is written.
     pub(super) fn bundle(&self) -> PathBuf {
-        self.work.join("bundle")
+        Path::new(WORK).join("bundle")
     }
 
     /// Where the root file system is bound.
     pub(super) fn rootfs(&self) -> PathBuf {
-        self.work.join("rootfs")
+        Path::new(WORK).join("rootfs")
     }
 
     /// The directory that the container sees as `/gdo`.
     pub(super) fn gdo(&self) -> PathBuf {
-        self.work.join("gdo")
+        Path::new(WORK).join("gdo")
     }
 
     /// Puts the directories of one run together.
@@ -142,6 +138,22 @@ fn make_private() -> Result<(), String> {
         NOTHING,
     )
     .map_err(problem("make the mounts private"))
+}
+
+/// Shows a hierarchy of version 2, in which nothing can be made.
+fn empty_hierarchy() -> Result<(), String> {
+    mount(
+        Some("cgroup2"),
+        CGROUP_ROOT,
+        Some("cgroup2"),
+        MsFlags::empty(),
+        NOTHING,
+    )
+    .map_err(problem("show an empty cgroup hierarchy"))?;
+    // Where the user does have a group of its own, that is not libcontainer's to divide.
+    let readonly = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+    mount(NOTHING, CGROUP_ROOT, NOTHING, readonly, NOTHING)
+        .map_err(problem("protect the empty cgroup hierarchy"))
 }
 
 /// A user namespace in which this user is root, and the namespaces it then may have.

@@ -42,7 +42,7 @@ impl Worker {
             0
         };
         let limiter = Limiter::join(&setup.leaf)?;
-        let view = View::enter(&setup.work_dir, host_id, host_id)?;
+        let view = View::enter(host_id, host_id)?;
         Ok(Worker {
             view,
             limiter,

@@ -12,7 +12,7 @@ use gdo_runtime::{
     Isolation, Judgement, Sandbox, SandboxConfig, SandboxError, default_state_dir, judge,
 };
 
-use crate::support::{Fixture, helper, sandbox};
+use crate::support::{Fixture, groups, helper, sandbox};
 
 /// A program argument that no other process of this machine has.
 fn unique_seconds() -> String {
@@ -79,26 +79,6 @@ fn signal(pid: i32, name: &str) {
         .status()
         .expect("run kill");
     assert!(status.success(), "kill {name} {pid}");
-}
-
-/// Every control group of this state directory's sandbox, wherever it lies; a sandbox's groups are
-/// named by the hash of the directory.
-fn groups(state_dir: &Path) -> Vec<PathBuf> {
-    let hash = gdo_core::id::Digest::of(state_dir.as_os_str().as_encoded_bytes()).short(12);
-    let found = Command::new("find")
-        .args([
-            "/sys/fs/cgroup",
-            "-type",
-            "d",
-            "-name",
-            &format!("{hash}-*"),
-        ])
-        .output()
-        .expect("run find");
-    String::from_utf8_lossy(&found.stdout)
-        .lines()
-        .map(PathBuf::from)
-        .collect()
 }
 
 fn state_entries(state_dir: &Path) -> Vec<String> {
@@ -261,12 +241,15 @@ fn one_state_directory_has_one_sandbox() {
 #[test]
 fn a_node_under_a_home_that_only_its_owner_may_enter_works() {
     let fixture = Fixture::new();
+    // The state of a sandbox may lie there, too.
+    let inside = sandbox(&fixture.path("state"), Isolation::Full);
     let home = fixture.path("");
     fs::set_permissions(&home, PermissionsExt::from_mode(0o700)).expect("chmod");
-    assert_eq!(
-        judge(&fixture.run("test -f /gdo/candidate/file")),
-        Judgement::Pass
-    );
+    let request = fixture.script("test -f /gdo/candidate/file");
+    for sandbox in [&fixture.sandbox, &inside] {
+        let outcome = sandbox.run(&request).expect("an outcome");
+        assert_eq!(judge(&outcome), Judgement::Pass, "{outcome:?}");
+    }
     let mode = fs::metadata(&home).expect("stat").permissions().mode();
     assert_eq!(mode & 0o777, 0o700, "nobody's modes are changed");
 }

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::PathBuf;
 use std::process::Command;
 
 use gdo_runtime::{
@@ -13,7 +14,7 @@ use gdo_runtime::{
 use nix::unistd::geteuid;
 use tempfile::TempDir;
 
-use crate::support::{Fixture, helper, stdout};
+use crate::support::{Fixture, groups, helper, stdout};
 
 /// A user id that nobody has.
 const SOMEBODY: u32 = 1_899_999_999;
@@ -156,4 +157,51 @@ fn full_isolation_is_refused_by_name_where_it_cannot_be_had() {
         SandboxError::Isolation { missing } => assert_eq!(missing, degraded.sandbox.missing()),
         other => panic!("{other}"),
     }
+}
+
+/// Runs the calling test again where only control groups of version 2 are to be seen; true when
+/// there is nothing left to do.
+fn ran_with_version_2(test: &str) -> bool {
+    if std::env::var_os("GDO_TEST_VERSION_2").is_some() || !geteuid().is_root() {
+        return false;
+    }
+    let view = "mount --make-rprivate / && umount -R /sys/fs/cgroup \
+                && mount -t cgroup2 none /sys/fs/cgroup && exec \"$@\"";
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", view, "sh"])
+        .arg(std::env::current_exe().expect("this program has a path"))
+        .args([&format!("rootless::{test}"), "--exact", "--nocapture"])
+        .env("GDO_TEST_VERSION_2", "yes")
+        .output()
+        .expect("this test needs unshare: apt-get install util-linux");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let more = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}\n{more}"
+    );
+    true
+}
+
+#[test]
+fn with_version_2_alone_processor_time_is_counted_and_nothing_is_left() {
+    if ran_with_version_2("with_version_2_alone_processor_time_is_counted_and_nothing_is_left") {
+        return;
+    }
+    let fixture = Fixture::with_isolation(Isolation::Degraded);
+    let outcome = fixture.run("exit 0");
+    assert_eq!(judge(&outcome), Judgement::Pass, "{outcome:?}");
+    if geteuid().is_root() {
+        // Version 2 counts processor time without any controller.
+        let limits = Limits {
+            cpu_ms: 300,
+            wall_ms: 30_000,
+            ..Limits::default()
+        };
+        let outcome = fixture.run_within(limits, "while :; do :; done");
+        let expected = Judgement::Inconclusive(Reason::CpuExceeded);
+        assert_eq!(judge(&outcome), expected, "{outcome:?}");
+    }
+    fixture.sandbox.cool();
+    assert_eq!(groups(&fixture.state_dir()), Vec::<PathBuf>::new());
 }

@@ -273,3 +273,23 @@ impl Fixture {
 pub(crate) fn stdout(outcome: &Outcome) -> String {
     String::from_utf8_lossy(&outcome.stdout).into_owned()
 }
+
+/// Every control group of this state directory's sandbox, wherever it lies; a sandbox's groups are
+/// named by the hash of the directory.
+pub(crate) fn groups(state_dir: &Path) -> Vec<PathBuf> {
+    let hash = gdo_core::id::Digest::of(state_dir.as_os_str().as_encoded_bytes()).short(12);
+    let found = std::process::Command::new("find")
+        .args([
+            "/sys/fs/cgroup",
+            "-type",
+            "d",
+            "-name",
+            &format!("{hash}-*"),
+        ])
+        .output()
+        .expect("run find");
+    String::from_utf8_lossy(&found.stdout)
+        .lines()
+        .map(PathBuf::from)
+        .collect()
+}
