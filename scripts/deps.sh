@@ -18,7 +18,7 @@ git_min=2.39.5
 for_building="git=git gcc=gcc /usr/include/stdlib.h=libc6-dev pkg-config=pkg-config
     libseccomp.pc=libseccomp-dev ssh-keygen=openssh-client tar=tar
     /etc/ssl/certs/ca-certificates.crt=ca-certificates"
-for_testing="busybox=busybox-static ssh=openssh-client sshd=openssh-server hledger=hledger
+for_testing="static:busybox=busybox-static ssh=openssh-client sshd=openssh-server hledger=hledger
     ledger=ledger mkfs.ext4=e2fsprogs mount=mount ip=iproute2 ps=procps curl=curl"
 for_benching="crun=crun runc=runc"
 case $purpose in
@@ -31,6 +31,8 @@ esac
 is_there() {
     case $1 in
         /*) [ -e "$1" ] ;;
+        # Debian's other busybox is linked dynamically and of no use in an image of its own.
+        static:*) command -v "${1#*:}" >/dev/null 2>&1 && ! ldd "$(command -v "${1#*:}")" >/dev/null 2>&1 ;;
         *.pc) pkg-config --exists "${1%.pc}" 2>/dev/null ;;
         *) command -v "$1" >/dev/null 2>&1 ;;
     esac
