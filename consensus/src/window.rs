@@ -177,6 +177,11 @@ impl Window {
         plan
     }
 
+    /// Brings every status up to date, which [`Window::plan`] does anyway.
+    pub fn refresh(&mut self) {
+        self.settle();
+    }
+
     /// What the plan would be with one block more; the window stays as it is.
     ///
     /// # Errors

@@ -114,7 +114,7 @@ pub fn canonical_order(world: &World, open: u64, on: usize) -> Vec<usize> {
     let generations = generations(world, open);
     let base = world.checkpoints[on].base.checkpoint.id;
     let mut order: Vec<usize> = bits(open).collect();
-    order.sort_by_key(|at| {
+    order.sort_by_cached_key(|at| {
         let block = &world.blocks[*at].block.block;
         let author = block.author.as_str().as_bytes();
         let turn = Digest::of(&[b"rot".as_slice(), base.as_bytes(), author].concat());

@@ -1,11 +1,13 @@
 //! Random histories: partitions, conflicts, equivocation, all lanes, proposals and notes.
 
+use std::sync::Arc;
+
 use gdo_core::delta::{Delta, Operation};
 use gdo_core::id::ObjectId;
 use gdo_core::policy::Lane;
 use gdo_core::proposal::{Note, NoteVerb};
 
-use super::kit::{NODES, PERSONS, file, id, path, roster_file};
+use super::kit::{NODES, PERSONS, Rules, file, id, path, roster_file};
 use super::world::{Draft, World, bits};
 
 /// A proposal that somebody pushed.
@@ -28,8 +30,8 @@ pub struct Story {
 }
 
 impl Story {
-    pub fn new(seed: u64, limits: &str) -> Self {
-        let world = World::new(seed, &NODES[..3], limits);
+    pub fn new(seed: u64, rules: &Arc<Rules>) -> Self {
+        let world = World::new(seed, Arc::clone(rules));
         Self { world, pushed: Vec::new(), groups: vec![0; NODES.len()] }
     }
 

@@ -3,6 +3,7 @@
 //! Sets of blocks are bits of a `u64`, so a history has at most 64 blocks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use gdo_consensus::cut::{Content, Cut};
 use gdo_consensus::facts::{Base, BlockFacts, FinalPlace, History, ProposalEnd};
@@ -63,7 +64,7 @@ pub struct Author {
 
 pub struct World {
     pub random: Random,
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
     pub blocks: Vec<Made>,
     pub checkpoints: Vec<Checkpoint>,
     pub authors: Vec<Author>,
@@ -73,8 +74,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, validators: &[&str], limits: &str) -> Self {
-        let rules = Rules::new(validators, limits);
+    pub fn new(seed: u64, rules: Arc<Rules>) -> Self {
         let tree = genesis_tree();
         let at = CheckpointRef { height: gdo_core::id::Height(0), id: ledger().0 };
         let base = base(&rules, &tree, at, genesis_record(&rules.cas));
@@ -216,7 +216,14 @@ impl World {
 
     /// Adds the checkpoint that a cut of the newest one makes; gives its place.
     pub fn add_checkpoint(&mut self, window: &Window, cut: &Cut, known: u64) -> usize {
-        let content = Content::new(window, cut, vec![], vec![], None);
+        let at = self.add_content(Content::new(window, cut, vec![], vec![], None));
+        let needs = self.checkpoints[at].needs;
+        assert!(needs & !known == 0, "a checkpoint names blocks that its maker does not know");
+        at
+    }
+
+    /// Adds a checkpoint after the newest one; gives its place.
+    pub fn add_content(&mut self, content: Content) -> usize {
         let before = self.checkpoints.last().expect("genesis is there");
         let mut tree = before.tree.clone();
         apply(&mut tree, &content.delta);
@@ -231,25 +238,27 @@ impl World {
             }
             self.doubtful.insert(suspension.member.clone());
         }
-        let included: Vec<ObjectId> = cut.included.iter().map(|block| block.block).collect();
-        let aside: Vec<ObjectId> = cut.aside.iter().map(|block| block.block).collect();
-        let open: Vec<ObjectId> = cut.open.iter().map(|block| block.block).collect();
+        let record = content.record;
+        let included: Vec<ObjectId> = record.included.iter().map(|block| block.block).collect();
+        let aside: Vec<ObjectId> = record.aside.iter().map(|block| block.block).collect();
+        let open: Vec<ObjectId> = record.open.iter().map(|block| block.block).collect();
         let mut ended = before.ended.clone();
-        ended.extend(cut.withdrawn.iter().map(|id| (*id, ProposalEnd::Withdrawn)));
-        let proposals = cut.included.iter().filter_map(|block| block.proposal);
+        ended.extend(record.withdrawn.iter().map(|id| (*id, ProposalEnd::Withdrawn)));
+        let proposals = record.included.iter().filter_map(|block| block.proposal);
         ended.extend(proposals.map(|id| (id, ProposalEnd::Included)));
-        let height = content.record.height;
+        let height = record.height;
         let at = CheckpointRef { height, id: id(&format!("checkpoint {height} {}", self.random.0)) };
+        let mut base = base(&self.rules, &tree, at, record);
+        base.dapps.clone_from(&before.base.dapps);
         let next = Checkpoint {
-            base: base(&self.rules, &tree, at, content.record),
             done: before.done | self.set(&included) | self.set(&aside),
             included: before.included | self.set(&included),
             ended,
             needs: self.closed(self.set(&included) | self.set(&aside) | self.set(&open)),
+            base,
             tree,
             delta,
         };
-        assert!(next.needs & !known == 0, "a checkpoint names blocks that its maker does not know");
         self.checkpoints.push(next);
         self.checkpoints.len() - 1
     }

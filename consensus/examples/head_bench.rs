@@ -1,0 +1,293 @@
+//! Measures the head rule: one JSON line per figure `{name, value, unit, against, ratio}`.
+//!
+//! `cargo run --release --example head_bench`; an argument `quick` leaves the largest window out.
+
+#![allow(unreachable_pub, reason = "the kit is shared between tests and benches")]
+#![allow(clippy::print_stdout, reason = "the figures are the output")]
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use gdo_consensus::cut::{Content, Cut, Rulings};
+use gdo_consensus::facts::{Base, BlockFacts, FinalPlace, History, PathFacts, Standing};
+use gdo_consensus::window::Window;
+use gdo_core::block::{Block, BlockInPast, CheckpointRef, Clock, Trailers};
+use gdo_core::delta::Operation;
+use gdo_core::id::{Digest, Height, MemberName, ObjectId, Seq};
+use gdo_core::key::PublicKey;
+use gdo_core::policy::{Lane, Policy};
+use gdo_core::roster::{Member, Roster};
+
+#[path = "../tests/kit/kit.rs"]
+mod kit;
+
+use kit::{Random, file, id, path};
+
+/// So many authors that no budget is reached at 100,000 blocks.
+const AUTHORS: usize = 40;
+
+/// The aim for one operation, in microseconds.
+const AIM_US: f64 = 20.0;
+
+struct Author {
+    name: MemberName,
+    key: PublicKey,
+    seq: u64,
+    last: Option<ObjectId>,
+}
+
+/// Makes blocks over a base whose tree is empty but for what checkpoints put there.
+struct Maker {
+    random: Random,
+    authors: Vec<Author>,
+    base: Base,
+    made: u64,
+}
+
+/// How blocks meet.
+#[derive(Clone, Copy)]
+enum Load {
+    /// Each author appends its own records.
+    Records,
+    /// One change in ten swaps a file that others also write.
+    Mixed,
+    /// Every block swaps the same file.
+    Contended,
+}
+
+impl Maker {
+    fn new() -> Self {
+        let names: Vec<String> = (0..AUTHORS).map(|at| format!("m{at}")).collect();
+        let policy = Policy::parse(&kit::policy_text("cas", &["m0"], "")).expect("a policy");
+        let member = |text: &String| {
+            let key = kit::key(text).public();
+            let file = format!("kind = \"node\"\nkeys = [\"{key}\"]\nstatus = \"active\"\n");
+            (kit::name(text), Member::parse("bench", &file).expect("a member"))
+        };
+        let base = Base {
+            ledger: kit::ledger(),
+            checkpoint: CheckpointRef { height: Height(0), id: kit::ledger().0 },
+            record: kit::genesis_record(&policy),
+            roster: Roster::new(names.iter().map(member).collect()).expect("keys differ"),
+            policy,
+            dapps: BTreeMap::new(),
+        };
+        let author = |text: &String| Author {
+            name: kit::name(text),
+            key: kit::key(text).public(),
+            seq: 0,
+            last: None,
+        };
+        let authors = names.iter().map(author).collect();
+        Self { random: Random(7), authors, base, made: 0 }
+    }
+
+    /// One block of one operation; `group` halves the authors, who then do not see each other.
+    fn block(&mut self, load: Load, group: Option<usize>) -> BlockFacts {
+        let half = AUTHORS / 2;
+        let who = match group {
+            Some(group) => group * half + self.random.below(half),
+            None => self.random.below(AUTHORS),
+        };
+        let other = match group {
+            Some(group) => group * half + self.random.below(half),
+            None => self.random.below(AUTHORS),
+        };
+        self.made += 1;
+        let made = self.made;
+        let own = id(&format!("block {made}"));
+        let seen = [who, other].into_iter().filter_map(|at| self.authors[at].last);
+        let mut ancestors: Vec<ObjectId> = seen.collect();
+        ancestors.sort_unstable();
+        ancestors.dedup();
+        let author = &mut self.authors[who];
+        let at = match load {
+            Load::Contended => "cas/one".to_owned(),
+            Load::Mixed if made % 10 == 0 => format!("cas/{}", made / 10 % 50),
+            _ => format!("log/{}/2026/{}/{}", author.name, author.seq / 100, author.seq),
+        };
+        let new = Some(file(&format!("content {made}")));
+        let block = Block {
+            id: own,
+            author: author.name.clone(),
+            key: author.key.clone(),
+            payload: Digest::of(own.as_bytes()),
+            claimed_time: 0,
+            tree: own,
+            parents: vec![self.base.checkpoint.id],
+            subject: String::new(),
+            trailers: Trailers {
+                ledger: self.base.ledger,
+                seq: Seq(author.seq),
+                prev: author.last,
+                final_checkpoint: self.base.checkpoint,
+                lane: Lane::Cas,
+                proposal: None,
+                depends: vec![],
+                clock: Clock { boot: String::new(), mono_ms: 0, uncertainty_ms: None },
+            },
+        };
+        author.seq += 1;
+        author.last = Some(own);
+        let old = None;
+        let operations = vec![Operation { path: path(&at), old, new }];
+        let facts = PathFacts { at: Standing::Nothing, file_above: None, case_siblings: vec![] };
+        BlockFacts {
+            block: BlockInPast {
+                principal: block.author.clone(),
+                block,
+                signers: vec![],
+                operations,
+                notes: vec![],
+            },
+            ancestors,
+            history: History {
+                as_of: self.base.checkpoint.id,
+                final_place: FinalPlace::OnChain,
+                ended: BTreeMap::new(),
+                depends_included: std::collections::BTreeSet::new(),
+                paths: vec![facts],
+            },
+        }
+    }
+
+    fn blocks(&mut self, count: usize, load: Load, group: Option<usize>) -> Vec<BlockFacts> {
+        (0..count).map(|_| self.block(load, group)).collect()
+    }
+}
+
+fn say(name: &str, value: f64, unit: &str, against: Option<(&str, f64)>) {
+    let (against, ratio) = match against {
+        Some((what, of)) => (format!("\"{what}\""), format!("{:.3}", value / of)),
+        None => ("null".to_owned(), "null".to_owned()),
+    };
+    println!(
+        "{{\"name\":\"{name}\",\"value\":{value:.3},\"unit\":\"{unit}\",\"against\":{against},\"ratio\":{ratio}}}"
+    );
+}
+
+fn micros(since: Instant, count: usize) -> f64 {
+    since.elapsed().as_secs_f64() * 1e6 / count as f64
+}
+
+fn resident_kib() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok());
+    pages.unwrap_or(0.0) * 4.0
+}
+
+/// Fills a window; each block is judged as it comes.
+fn fill(window: &mut Window, blocks: Vec<BlockFacts>) {
+    for facts in blocks {
+        window.insert(facts).expect("fresh facts");
+        window.refresh();
+    }
+}
+
+fn measure(count: usize) {
+    let aim = Some(("aim 20 us", AIM_US));
+    for (what, load) in
+        [("records", Load::Records), ("mixed", Load::Mixed), ("contended", Load::Contended)]
+    {
+        let mut maker = Maker::new();
+        let blocks = maker.blocks(count, load, None);
+        let before = resident_kib();
+        let mut window = Window::new(maker.base.clone());
+        let start = Instant::now();
+        fill(&mut window, blocks);
+        say(&format!("head rule, {what}, {count} unfinished, growing to it"), micros(start, count), "us/op", aim);
+        if what == "mixed" {
+            let used = (resident_kib() - before) * 1024.0 / count as f64;
+            say(&format!("window memory at {count}"), used, "bytes/op", None);
+        }
+        let tail = maker.blocks(1000, load, None);
+        let start = Instant::now();
+        fill(&mut window, tail);
+        say(&format!("head rule, {what}, {count} unfinished, one more"), micros(start, 1000), "us/op", aim);
+        let start = Instant::now();
+        let plan = window.plan();
+        let per_op = micros(start, plan.order.len());
+        say(&format!("plan, {what}, {count} unfinished"), per_op, "us/op", None);
+        let mut copy = window.clone();
+        let start = Instant::now();
+        let none = copy.base().clone();
+        copy.advance(none, &vec![]);
+        copy.refresh();
+        say(&format!("head rule, {what}, {count} unfinished, replay of all"), micros(start, plan.order.len()), "us/op", aim);
+    }
+    let mut maker = Maker::new();
+    let mine = maker.blocks(count / 2, Load::Mixed, Some(0));
+    let theirs = maker.blocks(count / 2, Load::Mixed, Some(1));
+    let mut window = Window::new(maker.base.clone());
+    fill(&mut window, mine);
+    let start = Instant::now();
+    fill(&mut window, theirs);
+    say(&format!("head rule, two partitions of {} meet", count / 2), micros(start, count / 2), "us/op", aim);
+    drain(window, count);
+}
+
+/// Takes a full window down, checkpoint by checkpoint.
+fn drain(mut window: Window, count: usize) {
+    let start = Instant::now();
+    let mut checkpoints = 0;
+    while !window.is_empty() {
+        take(&mut window, checkpoints);
+        checkpoints += 1;
+    }
+    let name = format!("window of {count} taken down by {checkpoints} checkpoints");
+    say(&name, micros(start, count), "us/op", Some(("aim 20 us", AIM_US)));
+}
+
+/// Makes the next checkpoint of a window.
+fn take(window: &mut Window, number: u64) {
+    let cut = Cut::of(window, &Rulings::default());
+    let content = Content::new(window, &cut, vec![], vec![], None);
+    let height = content.record.height;
+    let checkpoint = CheckpointRef { height, id: id(&format!("checkpoint {number}")) };
+    let base = Base { checkpoint, record: content.record, ..window.base().clone() };
+    window.advance(base, &content.delta);
+    window.refresh();
+}
+
+/// The cost of a checkpoint of 10 blocks after a history of so many.
+fn history(lengths: &[usize]) {
+    let mut maker = Maker::new();
+    let mut window = Window::new(maker.base.clone());
+    let (mut number, mut made) = (0, 0);
+    let mut first = None;
+    for &length in lengths {
+        let mut last = Vec::new();
+        while made < length {
+            let mut blocks = maker.blocks(10, Load::Mixed, None);
+            // Ancestors of earlier rounds are disposed of: they are no longer in the window.
+            let new: Vec<ObjectId> = blocks.iter().map(BlockFacts::id).collect();
+            for facts in &mut blocks {
+                facts.ancestors.retain(|id| new.contains(id));
+            }
+            let start = Instant::now();
+            for facts in blocks {
+                window.insert(facts).expect("fresh facts");
+            }
+            take(&mut window, number);
+            last.push(start.elapsed().as_secs_f64() * 1e6);
+            number += 1;
+            made += 10;
+            maker.base = window.base().clone();
+        }
+        last.sort_unstable_by(f64::total_cmp);
+        let median = last[last.len() / 2];
+        let against = first.map(|first| ("history of 1000", first));
+        say(&format!("checkpoint of 10 blocks after {length}"), median, "us", against);
+        first.get_or_insert(median);
+    }
+}
+
+fn main() {
+    let quick = std::env::args().any(|argument| argument == "quick");
+    for count in [1_000, 10_000, 100_000] {
+        if !quick || count < 100_000 {
+            measure(count);
+        }
+    }
+    history(if quick { &[1_000, 10_000] } else { &[1_000, 10_000, 100_000] });
+}
