@@ -6,27 +6,22 @@
 //! **Invariants**: a block that was read has the one spelling of its form and a signature that
 //! verifies; whose key it is, and whether that member is in force, is the head rule's question.
 
-use std::collections::BTreeMap;
-
 use gdo_core::block::{Block, BlockInPast, Draft, PARENTS_MAX, Trailers};
 use gdo_core::checkpoint::is_kernel_managed;
 use gdo_core::commit::{Commit, Identity, SignedText};
-use gdo_core::delta::{Delta, Entry, Operation};
+use gdo_core::delta::{Delta, Operation};
 use gdo_core::id::{Digest, LedgerId, MemberName, ObjectId};
-use gdo_core::path::RepoPath;
 use gdo_core::policy::{Lane, Policy};
 use gdo_core::proposal::Proposal;
 use gdo_core::roster::Roster;
 
-use crate::ancestry::{View, stands_below};
+use crate::ancestry::{LedgerCommit, View, stands_below};
 use crate::error::LedgerError;
 use crate::objects::Objects;
-use crate::proposal::{ProposalError, ProposalRules, is_record_path};
+use crate::proposal::{self, ProposalError, ProposalRules, is_record_path};
 use crate::repository::Ledger;
 use crate::signature;
-use crate::tree::Standing;
 use crate::tree::diff;
-use crate::tree::lookup::entry_in;
 
 /// Why a commit is no block, or not a valid one.
 #[derive(Debug, thiserror::Error)]
@@ -144,39 +139,47 @@ impl Ledger {
         rules: &BlockRules<'_>,
         view: View<'_>,
     ) -> Result<BlockInPast, BlockError> {
-        let objects = self.objects();
-        let judge = Judge {
-            objects: &objects,
-            block,
-            rules,
-            view,
-            empty: self.empty_tree(),
-        };
-        judge.form()?;
-        match block.trailers.proposal {
-            None => judge.own_records(),
-            Some(tip) => {
-                let proposal_rules = ProposalRules {
-                    roster: rules.roster,
-                    policy: rules.policy,
-                    branch: rules.branch,
-                };
-                let proposal = self.read_proposal(&tip, None, &proposal_rules, view);
-                let proposal = proposal.map_err(|source| match source {
-                    ProposalError::Ledger(error) => BlockError::Ledger(error),
-                    refused @ ProposalError::Refused(_) => BlockError::Proposal {
-                        block: block.id,
-                        source: Box::new(refused),
-                    },
-                })?;
-                judge.embedded(proposal)
-            }
-        }
+        verify(&self.objects(), block, rules, view, self.empty_tree())
     }
 }
 
+/// As [`Ledger::verify_block`], over the objects of the caller.
+pub(crate) fn verify(
+    objects: &Objects,
+    block: &Block,
+    rules: &BlockRules<'_>,
+    view: View<'_>,
+    empty: ObjectId,
+) -> Result<BlockInPast, BlockError> {
+    let judge = Judge {
+        objects,
+        block,
+        rules,
+        view,
+        empty,
+    };
+    judge.form()?;
+    let Some(tip) = block.trailers.proposal else {
+        return judge.own_records();
+    };
+    let rules = ProposalRules {
+        roster: rules.roster,
+        policy: rules.policy,
+        branch: rules.branch,
+    };
+    let proposal = proposal::read(objects, &tip, &rules, view, empty);
+    let proposal = proposal.map_err(|source| match source {
+        ProposalError::Ledger(error) => BlockError::Ledger(error),
+        refused @ ProposalError::Refused(_) => BlockError::Proposal {
+            block: block.id,
+            source: Box::new(refused),
+        },
+    })?;
+    judge.embedded(proposal)
+}
+
 /// Reads a block from its bytes.
-fn parse_block(id: ObjectId, raw: &[u8]) -> Result<Block, BlockError> {
+pub(crate) fn parse_block(id: ObjectId, raw: &[u8]) -> Result<Block, BlockError> {
     let wrong = |reason: String| BlockError::Structure {
         block: id,
         reason,
@@ -275,9 +278,23 @@ impl Judge<'_> {
             return Err(self.wrong("P-12", "Gdo-Prev is none exactly at Gdo-Seq 0"));
         }
         let base = self.block.base();
-        if (self.view)(&base).is_none() {
-            let reason = format!("base {base} is no checkpoint, block or head of this ledger");
-            return Err(self.wrong("P-12", reason));
+        let named = trailers.final_checkpoint;
+        let builds_on = match (self.view)(&base) {
+            Some(LedgerCommit::Checkpoint(height)) => height == named.height && base == named.id,
+            Some(LedgerCommit::Block(height) | LedgerCommit::Head(height)) => {
+                height == named.height
+            }
+            None => {
+                let reason = format!("base {base} is no checkpoint, block or head of this ledger");
+                return Err(self.wrong("P-12", reason));
+            }
+        };
+        if !builds_on {
+            let reason = format!(
+                "its base is not over checkpoint {} {}",
+                named.height, named.id
+            );
+            return Err(self.wrong("P-20", reason));
         }
         let expected = parents_of(self.objects, self.view, &base, trailers)?;
         if expected != self.block.parents {
@@ -404,41 +421,25 @@ impl Judge<'_> {
 
     /// The block's tree is the base's with the delta on it, and nothing else.
     fn exactly(&self, delta: &Delta) -> Result<(), BlockError> {
-        let base_tree = self.base_tree()?;
-        let found = diff::between(
-            self.objects,
-            &base_tree,
-            &self.block.tree,
-            delta.len(),
-            self.empty,
-        );
-        let found = found.map_err(|error| match error {
-            LedgerError::Tree(error) => self.wrong("P-13", error.to_string()),
-            other => other.into(),
-        })?;
-        let mut expected: BTreeMap<&RepoPath, Option<Entry>> = delta
+        let expected = delta
             .iter()
             .map(|operation| (&operation.path, operation.new))
             .collect();
-        for operation in &found {
-            if expected.remove(&operation.path) != Some(operation.new) {
-                let reason = format!("{}: not what the proposal says", operation.path);
-                return Err(self.wrong("P-13", reason));
-            }
+        let wrong = diff::mismatch(
+            self.objects,
+            &self.base_tree()?,
+            &self.block.tree,
+            &expected,
+            &|_| false,
+            self.empty,
+        );
+        let wrong = wrong.map_err(|error| match error {
+            LedgerError::Tree(error) => self.wrong("P-13", error.to_string()),
+            other => other.into(),
+        })?;
+        match wrong {
+            None => Ok(()),
+            Some(path) => Err(self.wrong("P-13", format!("{path}: not what the proposal says"))),
         }
-        // What did not change must have stood there before.
-        for (path, new) in expected {
-            let stands = entry_in(self.objects, &base_tree, path.as_str(), self.empty)?;
-            let same = match (stands, new) {
-                (Standing::File(entry), Some(new)) => entry == new,
-                (Standing::Absent, None) => true,
-                _ => false,
-            };
-            if !same {
-                let reason = format!("{path}: the proposal's change is missing");
-                return Err(self.wrong("P-13", reason));
-            }
-        }
-        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use gdo_core::block::CheckpointRef;
 use gdo_core::checkpoint::{
     CHECKPOINT_FILE, CheckpointRecord, anchor_commit, bundle_commit, checkpoint_commit, head_commit,
 };
+use gdo_core::commit::{Commit, trailers};
 use gdo_core::delta::{Entry, Mode, Operation};
 use gdo_core::id::{Digest, LedgerId, LedgerTime, ObjectId};
 
@@ -107,7 +108,7 @@ impl Ledger {
         })
     }
 
-    /// The parents of a head or checkpoint: what it builds on, what it holds, what it anchors.
+    /// The parents of a head or checkpoint, with the commits that fold and anchor written.
     fn write_parents(
         &self,
         base: ObjectId,
@@ -115,25 +116,66 @@ impl Ledger {
         anchored: &[ObjectId],
         time: LedgerTime,
     ) -> Result<Vec<ObjectId>, LedgerError> {
-        let mut parents = vec![base];
-        parents.extend(self.fold(tips, time)?);
-        if !anchored.is_empty() {
-            let anchor = anchor_commit(self.write_tree(&[])?, self.fold(anchored, time)?, time.0);
-            parents.push(self.write_commit(&anchor.encode())?);
-        }
-        Ok(parents)
+        let empty = self.write_tree(&[])?;
+        parents(base, tips, anchored, empty, time, &|commit| {
+            self.write_commit(&commit.encode())
+        })
     }
+}
 
-    /// Folds more than 64 commits into bundles of 64, in their order, until at most 64 are left.
-    fn fold(&self, commits: &[ObjectId], time: LedgerTime) -> Result<Vec<ObjectId>, LedgerError> {
-        let mut left = commits.to_vec();
-        while left.len() > FOLD {
-            let empty = self.write_tree(&[])?;
-            let bundle = |chunk: &[ObjectId]| {
-                self.write_commit(&bundle_commit(empty, chunk.to_vec(), time.0).encode())
-            };
-            left = left.chunks(FOLD).map(bundle).collect::<Result<_, _>>()?;
-        }
-        Ok(left)
+/// The parents of a head or checkpoint: what it builds on, what it holds, what it anchors; `put`
+/// takes the commits that fold and anchor, and gives their ids.
+pub(crate) fn parents(
+    base: ObjectId,
+    tips: &[ObjectId],
+    anchored: &[ObjectId],
+    empty: ObjectId,
+    time: LedgerTime,
+    put: &dyn Fn(&Commit) -> Result<ObjectId, LedgerError>,
+) -> Result<Vec<ObjectId>, LedgerError> {
+    let mut parents = vec![base];
+    parents.extend(fold(tips, empty, time, put)?);
+    if !anchored.is_empty() {
+        let folded = fold(anchored, empty, time, put)?;
+        parents.push(put(&anchor_commit(empty, folded, time.0))?);
     }
+    Ok(parents)
+}
+
+/// Folds more than 64 commits into bundles of 64, in their order, until at most 64 are left.
+fn fold(
+    commits: &[ObjectId],
+    empty: ObjectId,
+    time: LedgerTime,
+    put: &dyn Fn(&Commit) -> Result<ObjectId, LedgerError>,
+) -> Result<Vec<ObjectId>, LedgerError> {
+    let mut left = commits.to_vec();
+    while left.len() > FOLD {
+        let bundle = |chunk: &[ObjectId]| put(&bundle_commit(empty, chunk.to_vec(), time.0));
+        left = left.chunks(FOLD).map(bundle).collect::<Result<_, _>>()?;
+    }
+    Ok(left)
+}
+
+/// What a commit that has the form of a synthetic head builds on; `None` if it has another form.
+///
+/// Whether the head rule gives this commit (P-20) is another question.
+pub(crate) fn head_base(raw: &[u8], ledger: LedgerId) -> Option<CheckpointRef> {
+    let commit = Commit::parse_exact(raw).ok()?;
+    let mut found = trailers(&commit.message).into_iter();
+    let mut value = |key: &str| {
+        found
+            .by_ref()
+            .find(|(name, _)| *name == key)
+            .map(|(_, v)| v)
+    };
+    let (height, id) = value("Gdo-Final")?.split_once(' ')?;
+    let base = CheckpointRef {
+        height: height.parse().ok()?,
+        id: id.parse().ok()?,
+    };
+    let set = value("Gdo-Set")?.parse().ok()?;
+    let time = commit.author.time;
+    let own = head_commit(ledger, base, set, time, commit.tree, commit.parents.clone());
+    (own == commit && commit.parents.first() == Some(&base.id)).then_some(base)
 }

@@ -9,6 +9,7 @@
 
 pub mod ancestry;
 pub mod attestation;
+pub mod audit;
 pub mod block;
 pub mod checkout;
 pub mod error;
@@ -25,6 +26,7 @@ pub mod tree;
 
 pub use ancestry::{LedgerCommit, View};
 pub use attestation::Attestation;
+pub use audit::{Audit, AuditError, AuditedCheckpoint};
 pub use block::{BlockError, BlockInput, BlockRules, subject_of};
 pub use checkout::{CheckedOut, CheckoutCaps};
 pub use error::{LedgerError, RefError, TreeError};

@@ -48,6 +48,7 @@ pub(crate) struct Objects {
     main: gix::odb::Handle,
     quarantine: Option<gix::odb::Handle>,
     format: ObjectFormat,
+    rehash: bool,
 }
 
 impl Objects {
@@ -60,7 +61,14 @@ impl Objects {
             main: ledger.handle(),
             quarantine: quarantine.map(open).transpose()?,
             format: ledger.format(),
+            rehash: false,
         })
+    }
+
+    /// Hashes everything that is read, and refuses what does not have its id.
+    pub(crate) fn rehashing(mut self) -> Self {
+        self.rehash = true;
+        self
     }
 
     /// The hash of the ledger.
@@ -143,6 +151,12 @@ impl Objects {
         let found = store.try_find(&to_gix(id), &mut buffer);
         let found = found.map_err(|error| unreadable(id, &error))?;
         let data = found.ok_or(LedgerError::Missing { id: *id })?;
+        if self.rehash {
+            let hash = gix::objs::compute_hash(self.format.to_gix(), expected, data.data);
+            if !hash.is_ok_and(|hash| from_gix(&hash) == *id) {
+                return Err(unreadable(id, &"its content does not have this id"));
+            }
+        }
         Ok(data.data.to_vec())
     }
 }
@@ -177,6 +191,7 @@ impl Ledger {
             main: self.handle(),
             quarantine: None,
             format: self.format(),
+            rehash: false,
         }
     }
 

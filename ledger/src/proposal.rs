@@ -73,15 +73,31 @@ impl Ledger {
         rules: &ProposalRules<'_>,
         view: View<'_>,
     ) -> Result<Proposal, ProposalError> {
-        let objects = Objects::new(self, quarantine)?;
-        let reader = Reader {
-            objects: &objects,
+        read(
+            &Objects::new(self, quarantine)?,
+            tip,
             rules,
             view,
-            empty: self.empty_tree(),
-        };
-        reader.read(tip)
+            self.empty_tree(),
+        )
     }
+}
+
+/// As [`Ledger::read_proposal`], over the objects of the caller.
+pub(crate) fn read(
+    objects: &Objects,
+    tip: &ObjectId,
+    rules: &ProposalRules<'_>,
+    view: View<'_>,
+    empty: ObjectId,
+) -> Result<Proposal, ProposalError> {
+    Reader {
+        objects,
+        rules,
+        view,
+        empty,
+    }
+    .read(tip)
 }
 
 /// One proposal being read.

@@ -5,6 +5,8 @@
 #[path = "it/support.rs"]
 mod support;
 
+#[path = "it/audit.rs"]
+mod audit;
 #[path = "it/blocks.rs"]
 mod blocks;
 #[path = "it/objects.rs"]

@@ -3,10 +3,14 @@
 //! Subtrees with equal ids are not entered, so the cost follows the change. What comes out is bounded:
 //! a tree bomb ends the walk at the cap, because a tree without files in it is refused.
 
-use gdo_core::delta::{Delta, Operation};
-use gdo_core::id::ObjectId;
+use std::collections::BTreeMap;
 
-use super::{Item, join, read, repo_path};
+use gdo_core::delta::{Delta, Entry, Operation};
+use gdo_core::id::ObjectId;
+use gdo_core::path::RepoPath;
+
+use super::lookup::entry_in;
+use super::{Item, Standing, join, read, repo_path};
 use crate::error::{LedgerError, TreeError};
 use crate::objects::Objects;
 use crate::repository::Ledger;
@@ -109,6 +113,41 @@ impl Walk<'_> {
         self.directory(&path, before, after)
     }
 }
+
+/// The first path at which `new` is not `old` with `expected` put on it; paths that `ignored` names
+/// may change as they like.
+pub(crate) fn mismatch(
+    objects: &Objects,
+    old: &ObjectId,
+    new: &ObjectId,
+    expected: &BTreeMap<&RepoPath, Option<Entry>>,
+    ignored: &dyn Fn(&RepoPath) -> bool,
+    empty: ObjectId,
+) -> Result<Option<RepoPath>, LedgerError> {
+    let found = between(objects, old, new, expected.len() + IGNORED_MAX, empty)?;
+    let mut left = expected.clone();
+    for operation in found {
+        if !ignored(&operation.path) && left.remove(&operation.path) != Some(operation.new) {
+            return Ok(Some(operation.path));
+        }
+    }
+    // What did not change must have stood there before.
+    for (path, wanted) in left {
+        let stands = entry_in(objects, old, path.as_str(), empty)?;
+        let same = match (stands, wanted) {
+            (Standing::File(entry), Some(wanted)) => entry == wanted,
+            (Standing::Absent, None) => true,
+            _ => false,
+        };
+        if !same {
+            return Ok(Some(path.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// How many ignored paths may change at once.
+const IGNORED_MAX: usize = 1024;
 
 /// A symlink or file never sorts apart from its own name, but a delta has one operation a path.
 fn join_halves(delta: &mut Delta) {
