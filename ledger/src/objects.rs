@@ -314,6 +314,7 @@ impl Ledger {
     /// # Errors
     /// The disk fails; then what was not synced stays to be synced.
     pub fn flush(&self) -> Result<(), LedgerError> {
+        let _alone = self.flushing();
         let ids = std::mem::take(&mut *self.unsynced());
         let result = self.sync(&ids);
         if result.is_err() {

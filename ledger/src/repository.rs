@@ -69,6 +69,7 @@ pub struct Ledger {
     store: Arc<gix::odb::Store>,
     refs: gix::refs::file::Store,
     unsynced: Mutex<BTreeSet<ObjectId>>,
+    flushing: Mutex<()>,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -156,6 +157,7 @@ impl Ledger {
             store: handle.store(),
             refs,
             unsynced: Mutex::default(),
+            flushing: Mutex::default(),
         })
     }
 
@@ -203,6 +205,11 @@ impl Ledger {
 
     pub(crate) fn refs(&self) -> &gix::refs::file::Store {
         &self.refs
+    }
+
+    /// Held while objects are synced: whoever comes next must not go on before they are.
+    pub(crate) fn flushing(&self) -> MutexGuard<'_, ()> {
+        self.flushing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The objects that this process wrote and has not synced yet.

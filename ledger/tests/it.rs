@@ -17,3 +17,5 @@ mod proposals;
 mod refs;
 #[path = "it/trees.rs"]
 mod trees;
+#[path = "it/upkeep.rs"]
+mod upkeep;
