@@ -74,7 +74,14 @@ impl Scratch {
     pub fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("gdo-dapp-{}-{number}", std::process::id()));
+        // Property tests write thousands of small files: memory spares the disk.
+        let memory = Path::new("/dev/shm");
+        let parent = if memory.is_dir() {
+            memory.to_owned()
+        } else {
+            std::env::temp_dir()
+        };
+        let path = parent.join(format!("gdo-dapp-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).expect("the temporary directory is writable");
         Self(path)
     }
