@@ -221,6 +221,9 @@ fn too_many_liars_are_caught_and_frame_nobody() {
     ] {
         let sums = runs(setup, count);
         assert_eq!((sums.unaccounted, sums.framed), (0, 0), "{sums:?}");
-        assert!(sums.conflicts > 0 && sums.liars_caught as u64 > count / 2, "{sums:?}");
+        assert!(
+            sums.conflicts > 0 && sums.liars_caught as u64 > count / 2,
+            "{sums:?}"
+        );
     }
 }
