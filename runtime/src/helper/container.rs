@@ -72,6 +72,11 @@ impl Created {
         })
     }
 
+    /// The first process, as seen from outside.
+    pub(super) fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// Starts the program, waits for its end within the bounds, and removes the container.
     pub(super) fn finish(mut self, bounds: &Bounds<'_>) -> Result<(Drained, End), String> {
         if let Err(problem) = self.container.start() {

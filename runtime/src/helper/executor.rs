@@ -37,11 +37,9 @@ impl Executor for BoundToHelper {
         // container is ready would fail and the container would end by itself.
         set_pdeathsig(Signal::SIGKILL)
             .map_err(|errno| ExecutorValidationError::ArgValidationError(errno.to_string()))?;
-        // When memory runs out, the validator is to be killed and not the helper beside it. Where
-        // this fails, a lost helper says the same: the run is inconclusive. The file belongs to
-        // this process only while it is dumpable, which the program will make it anyway.
+        // As its program will make it anyway: only then may an ordinary user's helper settle what
+        // is in its /proc entry.
         let _ = set_dumpable(true);
-        let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         (DefaultExecutor {}).validate(spec)
     }
 

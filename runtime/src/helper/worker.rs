@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::libc;
-use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::unistd::{Pid, geteuid};
 
 use super::Setup;
@@ -56,14 +56,10 @@ impl Worker {
     pub(super) fn run(&mut self, request: &RunRequest) -> Result<Outcome, String> {
         self.runs += 1;
         let mut watch = Stopwatch::start();
-        let all = sched_getaffinity(Pid::from_raw(0)).ok();
         let outcome = match self.view.assemble(request) {
             Ok(()) => self.contain(request, &mut watch),
             Err(problem) => Err(problem),
         };
-        if let Some(all) = all {
-            let _ = sched_setaffinity(Pid::from_raw(0), &all);
-        }
         let dismantled = self.view.dismantle();
         let mut outcome = outcome?;
         dismantled?;
@@ -85,9 +81,9 @@ impl Worker {
             .and_then(|spec| spec.save(bundle.join("config.json")))
             .map_err(|e| format!("write the container's configuration: {e}"))?;
         self.limiter.relax(limits)?;
-        stay_on_one_processor();
         let prepare_us = watch.lap_us();
         let created = Created::make(&format!("run-{}", self.runs), &self.view.state(), &bundle)?;
+        prepare_process(created.pid());
         let create_us = watch.lap_us();
         if let Err(problem) = self.limiter.limit(limits) {
             created.abandon();
@@ -144,13 +140,17 @@ impl Worker {
     }
 }
 
-/// Keeps this process, and what it makes, on the processor it is on: a validator that counts
-/// processors finds one everywhere.
-fn stay_on_one_processor() {
+/// Settles what only this process can: the container cannot undo it, for its `/proc` is read-only
+/// and the calls are not in its filter.
+fn prepare_process(pid: i32) {
+    // A validator that counts processors finds one everywhere.
     let mut one = CpuSet::new();
     if sched_getcpu().is_ok_and(|cpu| one.set(cpu).is_ok()) {
-        let _ = sched_setaffinity(Pid::from_raw(0), &one);
+        let _ = sched_setaffinity(Pid::from_raw(pid), &one);
     }
+    // When memory runs out, the validator is to be killed and not the helper beside it. Where this
+    // fails, a lost helper says the same: the run is inconclusive.
+    let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "1000");
 }
 
 /// The report, if the container left a regular file of that name, and whether it was too long.

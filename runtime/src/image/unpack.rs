@@ -400,7 +400,7 @@ fn mtime(entry: &Entry<'_, &mut dyn Read>) -> Result<i64, Problem> {
     i64::try_from(entry.header().mtime()?).or_else(|_| refused("its time is not a time"))
 }
 
-/// The path of an entry, relative to the root, without `.`; empty for the root itself.
+/// The path of an entry, relative to the image's root, without `.`; empty for the root itself.
 fn relative(bytes: &[u8]) -> Result<PathBuf, Problem> {
     if bytes.contains(&0) {
         return refused("its path holds a NUL byte");
@@ -408,10 +408,11 @@ fn relative(bytes: &[u8]) -> Result<PathBuf, Problem> {
     let mut path = PathBuf::new();
     for component in Path::new(std::ffi::OsStr::from_bytes(bytes)).components() {
         match component {
-            Component::CurDir => {}
+            // Some tools write the root as `/`; it is the image's.
+            Component::CurDir | Component::RootDir => {}
             Component::Normal(name) => path.push(name),
             Component::ParentDir => return refused("its path leads out of the image by .."),
-            Component::RootDir | Component::Prefix(_) => return refused("its path is absolute"),
+            Component::Prefix(_) => return refused("its path has a prefix"),
         }
     }
     Ok(path)

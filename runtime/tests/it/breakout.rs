@@ -352,3 +352,14 @@ fn system_calls_that_lead_out_are_not_there_and_the_leash_holds() {
     );
     assert_holds(&fixture.run("exec /bin/forbidden"));
 }
+
+#[test]
+fn the_kernel_kills_the_validator_before_its_helper_and_that_cannot_be_changed() {
+    let fixture = Fixture::new();
+    assert_holds(&fixture.run(
+        "test \"$(cat /proc/self/oom_score_adj)\" = 1000 || cat /proc/self/oom_score_adj
+         (echo 0 > /proc/self/oom_score_adj) 2>/dev/null && echo lowered
+         taskset -p ff 1 >/dev/null 2>&1; test \"$(nproc)\" = 1 || echo more processors
+         echo held",
+    ));
+}

@@ -92,9 +92,10 @@ fn an_ordinary_user_runs_validators_and_is_told_what_is_missing() {
          mount -t tmpfs none /tmp 2>/dev/null && echo mounted
          wget -q -T 1 http://127.0.0.1/ 2>/dev/null && echo network
          grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status
+         cat /proc/self/oom_score_adj; nproc
          echo '{}' > /gdo/out/report.json",
     );
-    let expected = "basecandidateCapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n";
+    let expected = "basecandidateCapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n1000\n1\n";
     assert_eq!(stdout(&outcome), expected, "{outcome:?}");
     assert_eq!(outcome.report.as_deref(), Some("{}\n"));
 }
