@@ -39,6 +39,17 @@ pub enum Command {
     Proposals(command::proposals::Proposals),
     /// Show the members, their keys and roles
     Roster(command::roster::Roster),
+    /// Approve a proposal: sign a note that says so, and push it
+    Approve(command::note::Note),
+    /// Reject a proposal: sign a note that cancels your approval, and push it
+    Reject(command::note::Note),
+    /// Withdraw your own proposal: sign a note that says so, and push it
+    Withdraw(command::note::Note),
+    /// Check rules before you propose them
+    #[command(subcommand)]
+    Policy(command::policy::Policy),
+    /// Serve git to an SSH login, as the forced command of its key
+    ServeSshCommand,
     /// Print shell completions
     Completions(Completions),
 }

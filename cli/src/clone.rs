@@ -69,10 +69,13 @@ impl GitClone {
         self.remote.as_deref()
     }
 
-    /// The directory that holds the objects and the refs.
-    #[must_use]
-    pub fn git_dir(&self) -> &Path {
-        &self.common
+    /// The root of the work tree, if there is one.
+    ///
+    /// # Errors
+    /// Git is missing.
+    pub fn work_tree(&self) -> Result<Option<PathBuf>, CommandError> {
+        let found = Git { start: &self.start }.output(&["rev-parse", "--show-toplevel"])?;
+        Ok(found.status.success().then(|| PathBuf::from(text(&found))))
     }
 
     /// The ref that holds the newest checkpoint here.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
+use gdo_core::proposal::NoteVerb;
 
 use crate::arguments::{Arguments, Command};
 use crate::error::CommandError;
@@ -11,9 +12,12 @@ pub mod hook;
 pub mod init;
 pub mod log;
 pub mod node;
+pub mod note;
+pub mod policy;
 pub mod proposals;
 pub mod roster;
 pub mod show;
+pub mod ssh;
 pub mod status;
 
 /// Does what was asked for.
@@ -31,6 +35,11 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Show(show) => show.run(dir, json),
         Command::Proposals(proposals) => proposals.run(dir, json),
         Command::Roster(roster) => roster.run(dir, json),
+        Command::Approve(note) => note.run(NoteVerb::Approve, dir, json),
+        Command::Reject(note) => note.run(NoteVerb::Reject, dir, json),
+        Command::Withdraw(note) => note.run(NoteVerb::Withdraw, dir, json),
+        Command::Policy(policy) => policy.run(dir, json),
+        Command::ServeSshCommand => ssh::run(dir),
         Command::Completions(completions) => {
             let mut command = Arguments::command();
             clap_complete::generate(completions.shell, &mut command, "gdo", &mut std::io::stdout());

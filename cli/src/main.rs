@@ -14,8 +14,10 @@ mod detail;
 mod error;
 mod export;
 mod find;
+mod lint;
 mod output;
 mod place;
+mod revision;
 mod source;
 mod time;
 
