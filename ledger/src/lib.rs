@@ -23,6 +23,7 @@ pub mod refs;
 pub mod repository;
 pub mod signature;
 pub mod state;
+mod sync;
 pub mod tree;
 
 pub use ancestry::{LedgerCommit, View};

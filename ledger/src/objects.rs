@@ -21,6 +21,7 @@ use nix::sys::time::TimeSpec;
 
 use crate::error::LedgerError;
 use crate::repository::{Ledger, ObjectFormat};
+use crate::sync;
 
 /// The largest commit that is read: a message of 16 KiB, 66 parents, a signature and ample room.
 pub const COMMIT_BYTES_MAX: u64 = 64 << 10;
@@ -309,44 +310,30 @@ impl Ledger {
         Ok(())
     }
 
-    /// Puts everything on the disk that this process wrote: objects first, then their directories.
+    /// Puts everything on the disk that this process wrote, with the names of it.
     ///
     /// # Errors
     /// The disk fails; then what was not synced stays to be synced.
     pub fn flush(&self) -> Result<(), LedgerError> {
+        self.flush_with(Vec::new())
+    }
+
+    /// As [`Ledger::flush`], together with other files.
+    pub(crate) fn flush_with(&self, mut paths: Vec<PathBuf>) -> Result<(), LedgerError> {
         let _alone = self.flushing();
         let ids = std::mem::take(&mut *self.unsynced());
-        let result = self.sync(&ids);
+        // A repack may have moved an object into a pack, which git syncs itself.
+        let files: Vec<PathBuf> = ids.iter().map(|id| self.loose_path(id)).collect();
+        let dirs: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+        if !dirs.is_empty() {
+            paths.push(self.dir().join("objects"));
+        }
+        paths.extend(dirs.into_iter().map(Path::to_path_buf));
+        paths.extend(files);
+        let result = sync::all(self.dir(), &paths);
         if result.is_err() {
             self.unsynced().extend(ids);
         }
         result
-    }
-
-    fn sync(&self, ids: &BTreeSet<ObjectId>) -> Result<(), LedgerError> {
-        let mut dirs = BTreeSet::new();
-        for id in ids {
-            let path = self.loose_path(id);
-            match File::open(&path) {
-                Ok(file) => file.sync_all().map_err(LedgerError::io("sync", &path))?,
-                // A repack may have moved the object into a pack, which git syncs itself.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(LedgerError::io("open", &path)(error)),
-            }
-            dirs.extend(path.parent().map(Path::to_path_buf));
-        }
-        if !dirs.is_empty() {
-            dirs.insert(self.dir().join("objects"));
-        }
-        dirs.iter().try_for_each(|dir| sync_dir(dir))
-    }
-}
-
-/// Puts the names in a directory on the disk; a directory that is gone has none.
-pub(crate) fn sync_dir(dir: &Path) -> Result<(), LedgerError> {
-    match File::open(dir) {
-        Ok(open) => open.sync_all().map_err(LedgerError::io("sync", dir)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(LedgerError::io("open", dir)(error)),
     }
 }

@@ -1,13 +1,13 @@
 //! Refs: read, listed, and changed many at once with compare-and-swap (P-42).
 //!
 //! gix locks every ref of a transaction before it compares, and changes none if one of them is not as
-//! expected. It does not sync: here, objects are synced before anything, the new values before they
-//! are renamed into place, and the names after. A crash in the middle of a commit may leave some refs
+//! expected. It does not sync: here, objects and new values are synced while the locks are held,
+//! before a value is renamed into place, and the names after. A crash in the middle of a commit may leave some refs
 //! new and others old, each of them whole; updates come before removals.
 //!
 //! **Invariants**: a ref names only objects that are on the disk; a ref is never half written.
 
-use std::fs::File;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,8 +16,9 @@ use gix::refs::transaction::{Change, LogChange, PreviousValue, RefLog};
 use gix::refs::{FullName, Target};
 
 use crate::error::{LedgerError, RefError};
-use crate::objects::{from_gix, sync_dir, to_gix};
+use crate::objects::{from_gix, to_gix};
 use crate::repository::Ledger;
+use crate::sync;
 
 pub mod names;
 
@@ -148,17 +149,21 @@ impl Ledger {
         if edits.is_empty() {
             return Ok(());
         }
-        self.flush()?;
         let prepared = edits
             .iter()
             .map(RefEdit::to_gix)
             .collect::<Result<Vec<_>, _>>()?;
+        let names = self.names_of(edits);
         let wait = gix::lock::acquire::Fail::AfterDurationWithBackoff(LOCK_WAIT);
         let transaction = self.refs().transaction().prepare(prepared, wait, wait);
         let transaction = transaction.map_err(|error| self.why_not(edits, &error))?;
-        for edit in edits.iter().filter(|edit| edit.new.is_some()) {
-            sync_lock(&self.ref_path(&edit.name))?;
-        }
+        // The new values wait in the lock files; they and all objects are synced before they count.
+        let values = edits.iter().filter(|edit| edit.new.is_some());
+        self.flush_with(
+            values
+                .map(|edit| lock_of(&self.ref_path(&edit.name)))
+                .collect(),
+        )?;
         let time = gix::date::Time::now_utc().to_string();
         let who = gix::actor::SignatureRef {
             name: "gdo".into(),
@@ -167,29 +172,33 @@ impl Ledger {
         };
         let done = transaction.commit(who);
         done.map_err(|error| store_error("commit a transaction".to_owned(), &error))?;
-        self.sync_names(edits)
+        sync::all(self.dir(), &names)
     }
 
     fn ref_path(&self, name: &str) -> PathBuf {
         self.dir().join(name)
     }
 
-    /// Puts the new names on the disk, up to the directory that was there before.
-    fn sync_names(&self, edits: &[RefEdit]) -> Result<(), LedgerError> {
-        let mut dirs = std::collections::BTreeSet::new();
+    /// The directories whose names change: each ref's own, and those above it that are made for it.
+    fn names_of(&self, edits: &[RefEdit]) -> Vec<PathBuf> {
+        let mut dirs = BTreeSet::new();
         for edit in edits {
             let path = self.ref_path(&edit.name);
-            let above = path.ancestors().skip(1);
-            dirs.extend(
-                above
-                    .take_while(|dir| *dir != self.dir())
-                    .map(Path::to_path_buf),
-            );
+            for dir in path
+                .ancestors()
+                .skip(1)
+                .take_while(|dir| *dir != self.dir())
+            {
+                dirs.insert(dir.to_path_buf());
+                if dir.exists() && edit.new.is_some() {
+                    break;
+                }
+            }
         }
         if edits.iter().any(|edit| edit.new.is_none()) {
-            dirs.insert(self.dir().to_owned()); // packed-refs may have been written
+            dirs.insert(self.dir().to_owned()); // packed-refs may be written
         }
-        dirs.iter().try_for_each(|dir| sync_dir(dir))
+        dirs.into_iter().collect()
     }
 
     /// Why a transaction could not be prepared: the first ref that is not as expected, else a lock.
@@ -236,16 +245,6 @@ fn lock_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     name.into()
-}
-
-/// Puts a value that waits in a lock file on the disk; a ref that does not change has none.
-fn sync_lock(path: &Path) -> Result<(), LedgerError> {
-    let lock = lock_of(path);
-    match File::open(&lock) {
-        Ok(file) => file.sync_all().map_err(LedgerError::io("sync", lock)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(LedgerError::io("open", lock)(error)),
-    }
 }
 
 fn store_error(action: String, reason: &dyn std::fmt::Display) -> RefError {

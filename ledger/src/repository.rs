@@ -12,6 +12,7 @@ use gdo_core::id::ObjectId;
 
 use crate::error::LedgerError;
 use crate::git;
+use crate::sync;
 
 /// The hash of a repository's objects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -196,7 +197,7 @@ impl Ledger {
             fs::rename(&new, &path)
         };
         write().map_err(LedgerError::io("write", &path))?;
-        crate::objects::sync_dir(&self.dir)
+        sync::one(&self.dir)
     }
 
     pub(crate) fn handle(&self) -> gix::odb::Handle {

@@ -10,7 +10,7 @@ use gdo_core::path::RepoPath;
 use gdo_core::policy::Lane;
 use gdo_ledger::{
     Audit, AuditError, BlockInput, BlockRules, CheckpointPlan, HeadPlan, LedgerCommit,
-    ProposalRules, subject_of,
+    ProposalRules, git, subject_of,
 };
 
 use crate::support::{TestLedger, key, name, put, record};
@@ -396,4 +396,32 @@ fn content_that_does_not_have_its_id_is_found() {
     std::fs::rename(other, file).expect("swap the content");
     let error = it.audit(&it.main.id).expect_err("rot").to_string();
     assert!(error.contains(&hex), "{error}");
+}
+
+/// Holds the audit against what git has for the same question, on the same ledger.
+#[test]
+#[ignore = "a measurement, and only meaningful on an idle machine: run it by name"]
+fn the_audit_is_faster_than_fsck_and_verify_commit() {
+    let mut it = Growing::new();
+    let mut signed = Vec::new();
+    for height in 0..300 {
+        let base = it.main.id;
+        let block = it.append(base, &format!("log/hub/{height}"));
+        let record = it.record(&[block], &[], &[]);
+        it.checkpoint(&record, &[block], &[]);
+        signed.push(block.to_string());
+    }
+    git::run(it.test.ledger.dir(), &["repack", "-q", "-a", "-d"]).expect("git repack");
+    let clock = std::time::Instant::now();
+    it.audit(&it.main.id).expect("holds");
+    let ours = clock.elapsed();
+    let clock = std::time::Instant::now();
+    it.test.fsck();
+    let fsck = clock.elapsed();
+    let mut args = vec!["verify-commit"];
+    args.extend(signed.iter().map(String::as_str));
+    git::run(it.test.ledger.dir(), &args).expect("git verify-commit");
+    let gits = clock.elapsed();
+    println!("300 checkpoints: audit {ours:?}, git {gits:?} (fsck {fsck:?})");
+    assert!(ours < gits, "audit {ours:?}, git {gits:?}");
 }
