@@ -90,6 +90,8 @@ fn serve() -> Result<(), String> {
             return Err("a helper is set up once".into());
         };
         match worker.run(&request) {
+            // Nobody is there any more to hear about it.
+            Ok(outcome) if outcome.cancelled => return Ok(()),
             Ok(outcome) => answer(&Answer::Done(Box::new(outcome)))?,
             Err(problem) => answer(&Answer::Failed(problem))?,
         }

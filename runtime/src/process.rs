@@ -39,6 +39,31 @@ pub(crate) fn close_inherited() -> io::Result<()> {
     Ok(())
 }
 
+/// Gives every signal its default action and blocks none, as a program expects it that is started
+/// by nobody in particular; this one ignores SIGPIPE, and its ancestors whatever they liked.
+pub(crate) fn reset_signals() {
+    // The kernel's own structure, all zero: SIG_DFL, no flags, no restorer, an empty mask.
+    let default = [0u64; 4];
+    let nothing = std::ptr::null_mut::<u64>();
+    for signal in 1..=64 {
+        // SAFETY: both structures are valid for the sizes that the kernel has; the actions of
+        // SIGKILL and SIGSTOP cannot be set, which is an error without consequence.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), nothing, 8);
+        }
+    }
+    // SAFETY: an empty mask of the kernel's size, and no interest in the old one.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            default.as_ptr(),
+            nothing,
+            8,
+        );
+    }
+}
+
 /// Makes this process inherit orphans below it, so that it can wait for containers whose helper
 /// was killed.
 ///

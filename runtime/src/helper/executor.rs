@@ -13,6 +13,8 @@ use nix::sys::prctl::{set_dumpable, set_pdeathsig};
 use nix::sys::signal::Signal;
 use nix::unistd::execv;
 
+use crate::process::reset_signals;
+
 /// Exit code when the program exists but cannot be executed; any code but 0 and 1 is inconclusive.
 const CANNOT_EXECUTE: i32 = 126;
 
@@ -26,6 +28,7 @@ impl Executor for BoundToHelper {
             .process()
             .as_ref()
             .and_then(|process| process.args().clone());
+        reset_signals();
         let problem = execute(&args.unwrap_or_default());
         // stderr is already the validator's: whoever reads its output reads this.
         eprintln!("gdo: the validator's program cannot be executed: {problem}");

@@ -165,3 +165,17 @@ fn requests_that_contradict_themselves_are_refused_by_name() {
         assert!(problem.to_string().contains(word), "{problem}");
     }
 }
+
+#[test]
+fn signals_limits_and_descriptors_are_as_a_program_expects_them() {
+    let fixture = Fixture::new();
+    let status =
+        stdout(&fixture.run("exec grep -E '^Sig(Blk|Ign)|^Groups|^Umask' /proc/self/status"));
+    assert_eq!(
+        status,
+        "Umask:\t0022\nGroups:\t \nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
+    );
+    // The fourth is the listing's own.
+    let listing = stdout(&fixture.run("exec ls /proc/self/fd"));
+    assert_eq!(listing, "0\n1\n2\n3\n");
+}
