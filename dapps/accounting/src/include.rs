@@ -1,8 +1,8 @@
 //! `acct/main.journal`, which stock `ledger` and `hledger` open: what it must include.
 //!
 //! `ledger` takes wildcards in the last segment of an include alone, and both tools fail when an include
-//! matches nothing, so every month's directory is named once it holds a file. The first transaction of
-//! a month brings the line along; two proposals that bring the same line to the same place agree byte for byte.
+//! matches nothing, so every month's directory is named as soon as it holds a file. Two proposals that
+//! bring the same line to the same place agree byte for byte.
 //!
 //! **Invariants**: what the tools show is the whole book, but for logs whose month nobody has
 //! included yet (a device cut off cannot edit this file): those are noted.
@@ -59,7 +59,7 @@ pub fn check(text: &str, directories: &Directories) -> Result<Missing, Fault> {
         }
         let directory = included.strip_suffix("/*.journal").unwrap_or(included);
         if !directories.contains_key(directory) {
-            let expected = "expected the directory of a month that holds transactions";
+            let expected = "expected the directory of a month that holds a journal";
             return Err(fault(format!(
                 "{expected}, such as 'include txn/2026/11/*.journal', got '{text}'"
             )));

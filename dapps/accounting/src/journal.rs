@@ -123,6 +123,21 @@ pub fn parse(text: &str, first_line: usize, grammar: Grammar) -> Result<Transact
     })
 }
 
+/// Checks the file that opens a month's directory: comments and nothing else, for the tools read it.
+///
+/// # Errors
+/// The first line that is something else.
+pub fn check_comments(text: &str) -> Result<(), Fault> {
+    for (line, text) in numbered(text, 1) {
+        check_characters(line, text)?;
+        if !text.is_empty() && !text.starts_with(';') {
+            let message = format!("expected comments alone, got '{text}'");
+            return Err(Fault::new(line, rule::SYNTAX, message));
+        }
+    }
+    Ok(())
+}
+
 /// The lines with their numbers. `\r` is left in and refused with the other control characters.
 fn numbered(text: &str, first: usize) -> impl Iterator<Item = (usize, &str)> {
     text.split('\n')

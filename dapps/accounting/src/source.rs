@@ -30,6 +30,8 @@ pub const POSTERS: &str = "acct/def/posters.toml";
 pub enum Role {
     /// A transaction: of everybody (lane final) or of one writer's log (lane append).
     Transaction(Place),
+    /// The comment that opens a month: both tools fail when an include matches nothing.
+    Month,
     /// A closing, by its period.
     Closing(Period),
     /// A file of declarations.
@@ -37,6 +39,9 @@ pub enum Role {
     /// The main journal, the floors, the posters or the README: read by name.
     Named,
 }
+
+/// The name of the file that opens a month's directory.
+pub const MONTH_FILE: &str = "month.journal";
 
 /// Where a transaction stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,11 +91,14 @@ pub fn classify(path: &str) -> Result<Role, String> {
             .map(str::parse)
             .transpose()
             .map_err(|error: gdo_core::error::FormatError| error.to_string())?;
-        let id = name.strip_suffix(".journal").unwrap_or("").parse::<Ulid>();
-        let id = id.map_err(|error| error.to_string())?;
         let month = format!("{year}/{month}");
         let first_day = format!("{}-01", month.replace('/', "-"));
         first_day.parse::<Date>()?;
+        if name == MONTH_FILE {
+            return Ok(Role::Month);
+        }
+        let id = name.strip_suffix(".journal").unwrap_or("").parse::<Ulid>();
+        let id = id.map_err(|error| error.to_string())?;
         Ok(Role::Transaction(Place { writer, month, id }))
     };
     match parts[..] {

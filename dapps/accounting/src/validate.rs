@@ -17,6 +17,7 @@ use gdo_dapp_sdk::tree::{Kind, Tree};
 use crate::defs::Definitions;
 use crate::fault::{Fault, rule};
 use crate::include::{self, Directories};
+use crate::journal;
 use crate::judge::{Content, Fresh, Judge, Rules};
 use crate::rules::{Floors, Posters};
 use crate::source::{
@@ -52,9 +53,8 @@ pub fn validate(input: &Input, report: &mut Report) -> Result<(), Undecided> {
 
 /// Whether files at `path` are written once.
 fn is_record(path: &str) -> bool {
-    ["acct/txn/", "acct/log/", "acct/close/"]
-        .iter()
-        .any(|dir| path.starts_with(dir))
+    let dirs = ["acct/txn/", "acct/log/", "acct/close/"];
+    dirs.iter().any(|dir| path.starts_with(dir)) && classify(path) != Ok(Role::Month)
 }
 
 /// Reads the definitions of the candidate, and the floors and posters of the base (P-7). Without them
@@ -166,8 +166,12 @@ impl<'a> Scan<'a> {
             if matches!(role, Role::Declarations | Role::Named) {
                 continue;
             }
-            if matches!(role, Role::Transaction(_)) {
+            if matches!(role, Role::Transaction(_) | Role::Month) {
                 self.note_directory(path);
+            }
+            if role == Role::Month {
+                with_text(&input.candidate, path, report, journal::check_comments);
+                continue;
             }
             let old = input.base.contains(path);
             let text = match input.candidate.read_text(path, bytes_max(&role)) {
@@ -196,7 +200,7 @@ impl<'a> Scan<'a> {
                 },
                 Role::Closing(_) if old => continue,
                 Role::Closing(period) => Content::Closing(period, text),
-                Role::Declarations | Role::Named => continue,
+                Role::Declarations | Role::Named | Role::Month => continue,
             };
             if !old {
                 fresh.push(self.place_in_order(path, content)?);

@@ -175,6 +175,30 @@ fn definitions_must_be_there_and_in_the_subset() {
 }
 
 #[test]
+fn a_month_is_opened_by_comments_alone_and_its_include() {
+    let base = Books::with_alice_at_50();
+    let open = |text: &str, include: &str| {
+        let mut candidate = base.clone();
+        candidate.append("acct/txn/2028/01/month.journal", text);
+        candidate.append("acct/main.journal", include);
+        base.judge(&candidate)
+    };
+    let line = "include txn/2028/01/*.journal\n";
+    assert!(open("; 2028-01\n", line).is_clean());
+    assert_eq!(only(&open("; 2028-01\n", "")).2, "include");
+    assert_eq!(
+        only(&open("; 2028-01\n", "include txn/2028/02/*.journal\n")).2,
+        "include"
+    );
+    let hidden =
+        "; 2028-01\n2028-01-01 Hidden\n    Assets:Cash  1.00 USD\n    Income:Sales  -1.00 USD\n";
+    assert_eq!(
+        (only(&open(hidden, line)).1, only(&open(hidden, line)).2),
+        (2, "syntax")
+    );
+}
+
+#[test]
 fn who_posts_what_is_held_to_the_posters_of_the_base() {
     let base = Books::with_alice_at_50();
     let judge = |principal: &str, candidate: &Books, path: &str| {
@@ -312,7 +336,10 @@ fn records_cannot_be_touched() {
         "2026-11-11",
         &["Assets:Cash  1.00 USD", "Income:Sales  -1.00 USD"],
     ));
-    let record = |path: &str| path.starts_with("acct/txn/") || path.starts_with("acct/log/");
+    let record = |path: &str| {
+        let below = path.starts_with("acct/txn/") || path.starts_with("acct/log/");
+        below && !path.ends_with("/month.journal")
+    };
     testing::records_cannot_be_touched(&base.files, record, &["deleted", "changed"], validate);
 }
 
