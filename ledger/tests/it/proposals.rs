@@ -408,3 +408,83 @@ fn a_key_in_an_agent_signs_like_any_other() {
     );
     assert_eq!(shown.expect("git log").trim(), "G");
 }
+
+/// A hook that waits at a pipe; it goes on when this is dropped, also by a failed assertion.
+struct Waits<'a>(&'a std::path::Path);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        std::fs::write(self.0, "go on").expect("the hook waits");
+    }
+}
+
+/// Pushes to the ledger with a pre-receive hook that stops until the test has looked.
+fn push_and_look(test: &TestLedger, clone: &Clone, unpack_limit: &str, look: impl FnOnce(PathBuf)) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = test.ledger.dir();
+    let hooks = test.dir.path().join("hooks");
+    std::fs::create_dir_all(&hooks).expect("mkdir");
+    let (told, go) = (hooks.join("told"), hooks.join("go"));
+    for pipe in [&told, &go] {
+        let status = Command::new("mkfifo")
+            .arg(pipe)
+            .status()
+            .expect("mkfifo runs");
+        assert!(status.success());
+    }
+    let hook = hooks.join("pre-receive");
+    let script = format!(
+        "#!/bin/sh\necho \"$GIT_QUARANTINE_PATH\" > '{}'\ncat '{}' > /dev/null\nexit 1\n",
+        told.display(),
+        go.display()
+    );
+    std::fs::write(&hook, script).expect("write");
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).expect("chmod");
+    git::run(dir, &["config", "receive.unpackLimit", unpack_limit]).expect("git config");
+    // Without a proc-receive hook, git itself would write the ref; the hook refuses before.
+    git::run(dir, &["config", "--unset-all", "receive.procReceiveRefs"]).expect("git config");
+    std::thread::scope(|scope| {
+        let push = scope.spawn(|| {
+            Command::new("git")
+                .args(["push", "--quiet", "origin", "HEAD:refs/heads/elsewhere"])
+                .current_dir(&clone.dir)
+                .env("HOME", clone.dir.parent().expect("a home"))
+                .status()
+                .expect("git runs")
+        });
+        let path = std::fs::read_to_string(&told).expect("the hook tells");
+        let waits = Waits(&go);
+        look(PathBuf::from(path.trim()));
+        drop(waits);
+        assert!(
+            !push.join().expect("no panic").success(),
+            "the hook refuses"
+        );
+    });
+    std::fs::remove_dir_all(&hooks).expect("clean up");
+}
+
+#[test]
+fn a_push_is_judged_in_its_quarantine_and_a_refused_one_leaves_nothing() {
+    for unpack_limit in ["1000", "1"] {
+        let test = TestLedger::new();
+        let clone = test.clone_for("alice");
+        clone.write("docs/a.txt", b"pushed\n");
+        let tip = clone.commit("pushed");
+        push_and_look(&test, &clone, unpack_limit, |quarantine| {
+            let rules = test.checkpoint().rules;
+            let rules = ProposalRules {
+                roster: &rules.roster,
+                policy: &rules.policy,
+                branch: "main",
+            };
+            let read = test
+                .ledger
+                .read_proposal(&tip, Some(&quarantine), &rules, &test.view());
+            assert_eq!(paths(&read.expect("a proposal")), ["docs/a.txt"]);
+            assert!(!test.ledger.contains(&tip), "not taken in yet");
+        });
+        assert!(!test.ledger.contains(&tip), "refused, and gone");
+        test.fsck();
+    }
+}

@@ -407,3 +407,128 @@ fn a_checkout_has_fixed_times_and_modes_and_keeps_links() {
             .contains("expected at most")
     );
 }
+
+/// A small generator of numbers: the same sequence in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+/// The tree that git's own index makes of a listing.
+fn tree_by_git(ledger: &Ledger, files: &BTreeMap<String, Entry>) -> ObjectId {
+    use std::io::Write as _;
+    let index = ledger.dir().join("test-index");
+    let _ = fs::remove_file(&index); // of the round before
+    let mut command = git::command(ledger.dir());
+    command
+        .args(["update-index", "--add", "--index-info"])
+        .env("GIT_INDEX_FILE", &index);
+    let mut child = command
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("git runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    for (path, entry) in files {
+        writeln!(stdin, "{} {}\t{path}", entry.mode, entry.id).expect("git reads");
+    }
+    drop(stdin);
+    assert!(child.wait().expect("git ends").success());
+    let mut command = git::command(ledger.dir());
+    let output = command
+        .arg("write-tree")
+        .env("GIT_INDEX_FILE", &index)
+        .output()
+        .expect("git");
+    String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse()
+        .expect("an id")
+}
+
+#[test]
+fn random_changes_make_the_trees_that_git_makes_of_them() {
+    let test = TestLedger::new();
+    let ledger = &test.ledger;
+    let blobs: Vec<ObjectId> = (0..5u8)
+        .map(|n| ledger.write_blob(&[n]).expect("write"))
+        .collect();
+    let names = ["a", "a.b", "a0", "a-", "b", "z"];
+    let modes = [Mode::File, Mode::Executable, Mode::Symlink];
+    let mut numbers = Numbers(7);
+    let mut files: BTreeMap<String, Entry> = BTreeMap::new();
+    let mut tree = ledger.empty_tree();
+    for round in 0..60 {
+        let before = (tree, files.clone());
+        let mut delta: BTreeMap<String, Option<Entry>> = BTreeMap::new();
+        for _ in 0..=numbers.below(12) {
+            let depth = numbers.below(4) + 1;
+            let parts: Vec<&str> = (0..depth)
+                .map(|_| names[numbers.below(6) as usize])
+                .collect();
+            let path = parts.join("/");
+            let mode = modes[numbers.below(3) as usize];
+            let new = Entry {
+                mode,
+                id: blobs[numbers.below(5) as usize],
+            };
+            let clashes = |other: &String| {
+                other.starts_with(&format!("{path}/")) || path.starts_with(&format!("{other}/"))
+            };
+            // What stands in the way goes in the same change.
+            let in_the_way: Vec<String> = files
+                .keys()
+                .chain(delta.keys())
+                .filter(|other| clashes(other))
+                .cloned()
+                .collect();
+            let remove = numbers.below(3) == 0;
+            for other in in_the_way.into_iter().filter(|_| !remove) {
+                delta.insert(other, None);
+            }
+            delta.insert(path, (!remove).then_some(new));
+        }
+        for (path, new) in &delta {
+            match new {
+                Some(entry) => files.insert(path.clone(), *entry),
+                None => files.remove(path),
+            };
+        }
+        let operation = |(path, new): (&String, &Option<Entry>)| Operation {
+            path: path.parse().expect("a path"),
+            old: None,
+            new: *new,
+        };
+        let operations: Delta = delta.iter().map(operation).collect();
+        tree = ledger.apply(&tree, &operations).expect("applies");
+        assert_eq!(
+            tree,
+            tree_by_git(ledger, &files),
+            "round {round}: {operations:?}"
+        );
+        let found = ledger.diff(&before.0, &tree, 100).expect("compares");
+        let differs = |path: &String| before.1.get(path) != files.get(path);
+        let all: std::collections::BTreeSet<&String> =
+            before.1.keys().chain(files.keys()).collect();
+        let expected: Vec<&String> = all.into_iter().filter(|path| differs(path)).collect();
+        let mut got: Vec<String> = found
+            .iter()
+            .map(|operation| operation.path.to_string())
+            .collect();
+        got.sort();
+        assert_eq!(got.iter().collect::<Vec<_>>(), expected, "round {round}");
+        let listed = ledger.files_below(&tree, "", 1000).expect("lists");
+        let listed: BTreeMap<String, Entry> = listed
+            .into_iter()
+            .map(|(path, entry)| (path.to_string(), entry))
+            .collect();
+        assert_eq!(listed, files);
+    }
+    test.fsck();
+}
