@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use gdo_consensus::cut::{Content, Cut, Rulings};
@@ -166,8 +167,27 @@ fn say(name: &str, value: f64, unit: &str, against: Option<(&str, f64)>) {
     );
 }
 
-fn micros(since: Instant, count: usize) -> f64 {
-    since.elapsed().as_secs_f64() * 1e6 / count as f64
+/// A moment of this thread's processor time, so that a busy machine does not count.
+struct Moment(f64);
+
+impl Moment {
+    fn now() -> Self {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let nanos = text.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok());
+        Self(nanos.map_or_else(
+            || START.get_or_init(Instant::now).elapsed().as_secs_f64() * 1e6,
+            |nanos| nanos / 1e3,
+        ))
+    }
+
+    fn elapsed_us(&self) -> f64 {
+        Self::now().0 - self.0
+    }
+}
+
+fn micros(since: Moment, count: usize) -> f64 {
+    since.elapsed_us() / count as f64
 }
 
 fn resident_kib() -> f64 {
@@ -193,7 +213,7 @@ fn measure(count: usize) {
         let blocks = maker.blocks(count, load, None);
         let before = resident_kib();
         let mut window = Window::new(maker.base.clone());
-        let start = Instant::now();
+        let start = Moment::now();
         fill(&mut window, blocks);
         say(&format!("head rule, {what}, {count} unfinished, growing to it"), micros(start, count), "us/op", aim);
         if what == "mixed" {
@@ -201,15 +221,15 @@ fn measure(count: usize) {
             say(&format!("window memory at {count}"), used, "bytes/op", None);
         }
         let tail = maker.blocks(1000, load, None);
-        let start = Instant::now();
+        let start = Moment::now();
         fill(&mut window, tail);
         say(&format!("head rule, {what}, {count} unfinished, one more"), micros(start, 1000), "us/op", aim);
-        let start = Instant::now();
+        let start = Moment::now();
         let plan = window.plan();
         let per_op = micros(start, plan.order.len());
         say(&format!("plan, {what}, {count} unfinished"), per_op, "us/op", None);
         let mut copy = window.clone();
-        let start = Instant::now();
+        let start = Moment::now();
         let none = copy.base().clone();
         copy.advance(none, &vec![]);
         copy.refresh();
@@ -220,7 +240,7 @@ fn measure(count: usize) {
     let theirs = maker.blocks(count / 2, Load::Mixed, Some(1));
     let mut window = Window::new(maker.base.clone());
     fill(&mut window, mine);
-    let start = Instant::now();
+    let start = Moment::now();
     fill(&mut window, theirs);
     say(&format!("head rule, two partitions of {} meet", count / 2), micros(start, count / 2), "us/op", aim);
     drain(window, count);
@@ -228,7 +248,7 @@ fn measure(count: usize) {
 
 /// Takes a full window down, checkpoint by checkpoint.
 fn drain(mut window: Window, count: usize) {
-    let start = Instant::now();
+    let start = Moment::now();
     let mut checkpoints = 0;
     while !window.is_empty() {
         take(&mut window, checkpoints);
@@ -264,12 +284,12 @@ fn history(lengths: &[usize]) {
             for facts in &mut blocks {
                 facts.ancestors.retain(|id| new.contains(id));
             }
-            let start = Instant::now();
+            let start = Moment::now();
             for facts in blocks {
                 window.insert(facts).expect("fresh facts");
             }
             take(&mut window, number);
-            last.push(start.elapsed().as_secs_f64() * 1e6);
+            last.push(start.elapsed_us());
             number += 1;
             made += 10;
             maker.base = window.base().clone();

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gdo_core::checkpoint::Reason;
 use gdo_core::delta::Operation;
-use gdo_core::id::{Digest, LedgerTime, MemberName, ObjectId};
+use gdo_core::id::{Digest, LedgerTime, MemberName, ObjectId, Seq};
+use gdo_core::key::PublicKey;
 use gdo_core::policy::Lane;
 
 use crate::error::EntryError;
@@ -59,14 +60,16 @@ pub struct Window {
     order: BTreeMap<Key, u32>,
     arrivals: u64,
     /// Blocks by the proposal that they embed, in canonical order.
-    proposals: BTreeMap<ObjectId, BTreeSet<(Key, u32)>>,
+    proposals: BTreeMap<ObjectId, Vec<u32>>,
     /// Blocks by the block that they depend on.
     dependents: BTreeMap<ObjectId, Vec<u32>>,
     /// Blocks that carry notes, by the proposal that the notes name.
     notes: BTreeMap<ObjectId, BTreeSet<u32>>,
-    /// Blocks by chain and place in it: more than one is equivocation.
-    chains: BTreeMap<(gdo_core::key::PublicKey, gdo_core::id::Seq), Vec<u32>>,
-    budgets: BTreeMap<(MemberName, bool), Budget>,
+    /// Blocks by the key that wrote them, and those places of chains that are filled twice.
+    chains: BTreeMap<PublicKey, BTreeSet<(Seq, u32)>>,
+    forks: BTreeSet<(PublicKey, Seq)>,
+    /// Of each principal, the budget of lane final and the other one.
+    budgets: BTreeMap<MemberName, [Budget; 2]>,
     turns: BTreeMap<MemberName, Digest>,
     tips: Tips,
     /// Blocks whose status may be out of date.
@@ -95,6 +98,7 @@ impl Window {
             dependents: BTreeMap::new(),
             notes: BTreeMap::new(),
             chains: BTreeMap::new(),
+            forks: BTreeSet::new(),
             budgets: BTreeMap::new(),
             turns: BTreeMap::new(),
             tips: Tips::default(),
@@ -277,22 +281,21 @@ impl Window {
             .get(proposal)
             .into_iter()
             .flatten()
-            .map(|(_, at)| *at)
+            .copied()
     }
 
-    /// Blocks of one chain and sequence number, where there is more than one.
-    pub(crate) fn forks_of_chains(&self) -> impl Iterator<Item = &[u32]> {
-        self.chains
-            .values()
-            .filter(|blocks| blocks.len() > 1)
-            .map(Vec::as_slice)
+    /// The places of chains that are filled twice, each with its blocks.
+    pub(crate) fn forks_of_chains(&self) -> impl Iterator<Item = Vec<u32>> {
+        self.forks.iter().filter_map(|(key, seq)| {
+            let chain = self.chains.get(key)?;
+            Some(chain.range((*seq, 0)..=(*seq, u32::MAX)).map(|(_, at)| *at).collect())
+        })
     }
 
     /// Whether a block waits for others of its principal to be disposed of.
     pub(crate) fn is_over_budget(&self, slot: &Slot) -> bool {
-        let budget = self
-            .budgets
-            .get(&(slot.principal.clone(), slot.lane == Lane::Final));
+        let budgets = self.budgets.get(&slot.principal);
+        let budget = budgets.map(|budgets| &budgets[usize::from(slot.lane == Lane::Final)]);
         !slot.quarantined && budget.is_some_and(|budget| budget.is_over(&slot.item()))
     }
 }

@@ -93,7 +93,7 @@ fn suspensions(window: &Window) -> Vec<Suspension> {
     for blocks in window.forks_of_chains() {
         let mut slots: Vec<&Slot> = blocks.iter().map(|&at| window.slot(at)).collect();
         slots.sort_unstable_by_key(|slot| slot.id);
-        let first = slots[0];
+        let Some(first) = slots.first() else { continue };
         let Some(other) = slots.iter().find(|slot| slot.payload != first.payload) else {
             continue;
         };

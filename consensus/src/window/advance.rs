@@ -103,11 +103,13 @@ impl Window {
                 }
             }
         }
-        let place = (slot.key, slot.seq);
-        if let Some(blocks) = self.chains.get_mut(&place) {
-            blocks.retain(|&other| other != at);
-            if blocks.is_empty() {
-                self.chains.remove(&place);
+        if let Some(chain) = self.chains.get_mut(&slot.key) {
+            chain.remove(&(slot.seq, at));
+            if chain.range((slot.seq, 0)..=(slot.seq, u32::MAX)).count() < 2 {
+                self.forks.remove(&(slot.key.clone(), slot.seq));
+            }
+            if chain.is_empty() {
+                self.chains.remove(&slot.key);
             }
         }
     }
@@ -122,17 +124,16 @@ impl Window {
         self.written.clear();
         self.tips = super::Tips::default();
         self.paths.clear_blocks();
-        let all = self.by_arrival();
+        let mut all = self.by_arrival();
         for &at in &all {
-            let mut slot = self.slots[at as usize]
-                .take()
-                .expect("listed slots are taken");
-            let generation = self.generation(&slot.parents);
-            self.keys[at as usize] = self.make_key(&slot, generation);
-            self.slots[at as usize] = Some(slot.clone());
-            self.judge_by_base(&mut slot);
-            self.slots[at as usize] = Some(slot);
+            let generation = self.generation(&self.slot(at).parents);
+            self.keys[at as usize] = self.make_key(at, generation);
+            let judged = self.judge_by_base(self.slot(at));
+            let slot = self.slot_mut(at);
+            (slot.lane, slot.quarantined, slot.denied) = judged;
         }
+        // In canonical order every index grows at its end.
+        all.sort_unstable_by_key(|&at| self.keys[at as usize]);
         for at in all {
             self.link(at);
         }

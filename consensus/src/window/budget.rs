@@ -5,7 +5,7 @@
 //!
 //! **Invariants**: `within` holds the first `limit` items by the key of their first block.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use gdo_core::id::ObjectId;
 
@@ -16,7 +16,8 @@ use super::order::Key;
 pub(crate) struct Budget {
     within: BTreeMap<Key, ObjectId>,
     over: BTreeMap<Key, ObjectId>,
-    blocks: BTreeMap<ObjectId, BTreeSet<(Key, u32)>>,
+    /// The blocks of each item, in canonical order.
+    blocks: BTreeMap<ObjectId, Vec<(Key, u32)>>,
 }
 
 impl Budget {
@@ -24,7 +25,8 @@ impl Budget {
     pub(crate) fn add(&mut self, key: Key, slot: u32, item: ObjectId, limit: u64) -> Vec<u32> {
         let blocks = self.blocks.entry(item).or_default();
         let first = blocks.first().map(|(first, _)| *first);
-        blocks.insert((key, slot));
+        let place = blocks.partition_point(|(other, _)| *other < key);
+        blocks.insert(place, (key, slot));
         let was_over = match first {
             Some(first) if first < key => return Vec::new(),
             Some(first) => {
@@ -56,7 +58,7 @@ impl Budget {
 
     /// Whether the item waits for others to be disposed of.
     pub(crate) fn is_over(&self, item: &ObjectId) -> bool {
-        let first = self.blocks.get(item).and_then(BTreeSet::first);
+        let first = self.blocks.get(item).and_then(|blocks| blocks.first());
         first.is_some_and(|(first, _)| self.over.contains_key(first))
     }
 

@@ -1,5 +1,7 @@
 //! How a block enters the window, or waits for the rest of its past (section 7, step 1).
 
+use std::collections::BTreeSet;
+
 use gdo_core::checkpoint::Reason;
 use gdo_core::id::{MemberName, ObjectId};
 use gdo_core::policy::{Lane, Limits};
@@ -8,6 +10,7 @@ use gdo_core::roster::Member;
 use super::order::{Key, turn};
 use super::replay::Op;
 use super::slot::{Slot, Status, claim_of};
+use super::budget::Budget;
 use super::{Entry, Window};
 use crate::error::EntryError;
 use crate::facts::{BlockFacts, FinalPlace};
@@ -79,28 +82,39 @@ impl Window {
     fn add(&mut self, facts: BlockFacts) {
         let slot = self.make_slot(facts);
         let (id, generation) = (slot.id, self.generation(&slot.parents));
-        let key = self.make_key(&slot, generation);
         let at = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            self.keys.push(key);
+            self.keys.push(Key::unset(id));
             u32::try_from(self.slots.len() - 1).expect("fewer than 2^32 blocks")
         });
-        self.keys[at as usize] = key;
         self.by_id.insert(id, at);
         for proposal in slot.notes.iter().map(|note| note.proposal) {
             self.notes.entry(proposal).or_default().insert(at);
         }
-        self.chains
-            .entry((slot.key.clone(), slot.seq))
-            .or_default()
-            .push(at);
+        self.add_to_chain(&slot, at);
         let releases = self.releases(&slot);
         self.slots[at as usize] = Some(slot);
         if releases {
             // Members before it in its chain leave quarantine with it (P-2).
             self.rebuild();
         } else {
+            self.keys[at as usize] = self.make_key(at, generation);
             self.link(at);
+        }
+    }
+
+    fn add_to_chain(&mut self, slot: &Slot, at: u32) {
+        match self.chains.get_mut(&slot.key) {
+            Some(chain) => {
+                let place = (slot.seq, 0)..=(slot.seq, u32::MAX);
+                if chain.range(place).next().is_some() {
+                    self.forks.insert((slot.key.clone(), slot.seq));
+                }
+                chain.insert((slot.seq, at));
+            }
+            None => {
+                self.chains.insert(slot.key.clone(), BTreeSet::from([(slot.seq, at)]));
+            }
         }
     }
 
@@ -150,16 +164,15 @@ impl Window {
             denied: false,
             status: Status::New,
         };
-        self.judge_by_base(&mut slot);
+        (slot.lane, slot.quarantined, slot.denied) = self.judge_by_base(&slot);
         slot
     }
 
-    /// What K alone decides on a block: its lane (P-7), quarantine and the writers' rules (P-10).
-    pub(super) fn judge_by_base(&self, slot: &mut Slot) {
+    /// What K alone decides on a block: its lane (P-7), whether it is in quarantine, and whether the
+    /// principal is kept from one of its paths (P-10).
+    pub(super) fn judge_by_base(&self, slot: &Slot) -> (Lane, bool, bool) {
         let lanes = slot.ops.iter().map(|op| self.rule(op).lane);
-        slot.lane = lanes.max().unwrap_or(Lane::Final);
-        slot.quarantined = self.is_quarantined(slot);
-        slot.denied = !self.may_write(slot);
+        (lanes.max().unwrap_or(Lane::Final), self.is_quarantined(slot), !self.may_write(slot))
     }
 
     pub(super) fn rule(&self, op: &Op) -> &super::paths::PathRule {
@@ -237,22 +250,17 @@ impl Window {
             + 1
     }
 
-    pub(super) fn make_key(&mut self, slot: &Slot, generation: u64) -> Key {
-        let base = self.base.checkpoint.id;
+    pub(super) fn make_key(&mut self, at: u32, generation: u64) -> Key {
+        let slot = self.slots[at as usize].as_ref().expect("listed slots are taken");
         let turn = match self.turns.get(&slot.author) {
             Some(turn) => *turn,
             None => {
-                let turn = turn(base, &slot.author);
+                let turn = turn(self.base.checkpoint.id, &slot.author);
                 self.turns.insert(slot.author.clone(), turn);
                 turn
             }
         };
-        Key {
-            generation,
-            turn,
-            seq: slot.seq,
-            id: slot.id,
-        }
+        Key { generation, turn, seq: slot.seq, id: slot.id }
     }
 
     /// Makes a block whose key is known part of all indexes, and marks what it may change.
@@ -263,10 +271,9 @@ impl Window {
         slot.status = Status::New;
         self.tips.add(at, slot.id, slot.parents.clone());
         if let Some(proposal) = slot.proposal {
-            self.proposals
-                .entry(proposal)
-                .or_default()
-                .insert((key, at));
+            let blocks = self.proposals.entry(proposal).or_default();
+            let place = blocks.partition_point(|&other| self.keys[other as usize] < key);
+            blocks.insert(place, at);
         }
         for depends in &slot.depends {
             self.dependents.entry(*depends).or_default().push(at);
@@ -282,10 +289,11 @@ impl Window {
         if !slot.quarantined {
             let final_lane = slot.lane == Lane::Final;
             let limit = limit_of(&self.base.policy.limits, final_lane);
-            let budget = self
-                .budgets
-                .entry((slot.principal.clone(), final_lane))
-                .or_default();
+            if !self.budgets.contains_key(&slot.principal) {
+                self.budgets.insert(slot.principal.clone(), <[Budget; 2]>::default());
+            }
+            let budgets = self.budgets.get_mut(&slot.principal).expect("just made");
+            let budget = &mut budgets[usize::from(final_lane)];
             for moved in budget.add(key, at, slot.item(), limit) {
                 self.dirty.insert((self.keys[moved as usize], moved));
             }
@@ -322,10 +330,8 @@ impl Window {
         else {
             return false;
         };
-        let above = blocks.range(..(*key, 0));
-        above
-            .into_iter()
-            .any(|(_, other)| self.slot(*other).status == Status::Applied)
+        let mut above = blocks.iter().take_while(|&&other| self.key(other) < key);
+        above.any(|&other| self.slot(other).status == Status::Applied)
     }
 
     fn has_depends(&self, slot: &Slot, key: &Key) -> bool {

@@ -15,6 +15,13 @@ pub(crate) struct Key {
     pub(crate) id: ObjectId,
 }
 
+impl Key {
+    /// The place of a block before it is computed.
+    pub(crate) fn unset(id: ObjectId) -> Self {
+        Self { generation: 0, turn: Digest::from_bytes([0; 32]), seq: Seq(0), id }
+    }
+}
+
 /// The author's turn under K: sha256("rot" || K || author), over the raw id and the name.
 pub(crate) fn turn(base: ObjectId, author: &MemberName) -> Digest {
     let mut text = b"rot".to_vec();

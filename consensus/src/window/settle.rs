@@ -103,7 +103,7 @@ impl Window {
             .proposal
             .and_then(|proposal| self.proposals.get(&proposal));
         let depending = self.dependents.get(&slot.id).into_iter().flatten().copied();
-        let others = embedding.into_iter().flatten().map(|(_, other)| *other);
+        let others = embedding.into_iter().flatten().copied();
         for other in others.chain(depending) {
             let place = self.keys[other as usize];
             if place > key {
