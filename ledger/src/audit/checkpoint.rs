@@ -4,20 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use gdo_core::block::{BlockInPast, CheckpointRef};
+use gdo_core::canonical;
 use gdo_core::checkpoint::{
     CHECKPOINT_FILE, CheckpointKind, CheckpointRecord, EVIDENCE_DIR, checkpoint_commit,
     genesis_commit, validators_digest,
 };
 use gdo_core::commit::{Commit, SignedText};
-use gdo_core::delta::Entry;
+use gdo_core::delta::{Entry, Mode};
 use gdo_core::id::{MemberName, ObjectId};
 use gdo_core::path::RepoPath;
+use gdo_core::roster::{Member, Status, file_of};
 
 use super::{Audit, AuditError, AuditedCheckpoint};
+use crate::error::{LedgerError, TreeError};
 use crate::head;
 use crate::signature;
 use crate::state::Rules;
-use crate::tree::diff;
+use crate::tree::{Standing, diff};
 
 impl Audit<'_> {
     pub(super) fn checkpoint(
@@ -212,23 +215,72 @@ impl Audit<'_> {
                 expected.extend(operations.map(|operation| (&operation.path, operation.new)));
             }
         }
-        let before = self.last.as_ref().map(|last| last.tree);
-        let before = before.ok_or_else(|| wrong("nothing before it".to_owned()))?;
-        let kernel =
-            |path: &RepoPath| path.as_str() == CHECKPOINT_FILE || path.is_within(EVIDENCE_DIR);
+        let last = self
+            .last
+            .as_ref()
+            .ok_or_else(|| wrong("nothing before it".to_owned()))?;
+        let guilty = equivocators(self.open.values().chain(new.values().copied()));
+        let own = self.own_changes(&last.rules, record, &commit.tree, &guilty)?;
+        expected.extend(own.iter().map(|(path, entry)| (path, Some(*entry))));
+        let record_file = |path: &RepoPath| path.as_str() == CHECKPOINT_FILE;
         let empty = self.ledger.empty_tree();
+        let objects = &self.objects;
         let found = diff::mismatch(
-            &self.objects,
-            &before,
+            objects,
+            &last.tree,
             &commit.tree,
             &expected,
-            &kernel,
+            &record_file,
             empty,
         )?;
         match found {
             None => Ok(()),
             Some(path) => Err(wrong(format!("{path}: not what its included blocks make"))),
         }
+    }
+
+    /// What a checkpoint changes by itself: it files the evidence of its record (P-33), and may
+    /// suspend whoever wrote two blocks of one place, if the roster file becomes exactly that.
+    fn own_changes(
+        &self,
+        rules: &Rules,
+        record: &CheckpointRecord,
+        tree: &ObjectId,
+        guilty: &BTreeSet<MemberName>,
+    ) -> Result<Vec<(RepoPath, Entry)>, AuditError> {
+        let mut own = Vec::new();
+        let path_of = |path: String| path.parse::<RepoPath>().map_err(TreeError::Path);
+        for evidence in &record.evidence {
+            let text = canonical::to_string(evidence) + "\n";
+            let id = self.ledger.blob_id(text.as_bytes());
+            let path = path_of(format!("{EVIDENCE_DIR}/{id}.json")).map_err(LedgerError::from)?;
+            own.push((
+                path,
+                Entry {
+                    mode: Mode::File,
+                    id,
+                },
+            ));
+        }
+        for name in guilty {
+            let Some(member) = rules.roster.get(name).filter(|member| member.is_active()) else {
+                continue;
+            };
+            let suspended = Member {
+                status: Status::Suspended,
+                ..member.clone()
+            };
+            let id = self.ledger.blob_id(suspended.to_toml().as_bytes());
+            let entry = Entry {
+                mode: Mode::File,
+                id,
+            };
+            let path = path_of(file_of(name)).map_err(LedgerError::from)?;
+            if self.ledger.entry(tree, &path)? == Standing::File(entry) {
+                own.push((path, entry));
+            }
+        }
+        Ok(own)
     }
 
     /// The parents that its record makes (P-30).
@@ -268,4 +320,17 @@ impl Audit<'_> {
             self.open_lists.insert(id, open);
         }
     }
+}
+
+/// The authors of two blocks with one number in the chain of one key (P-16).
+fn equivocators<'a>(blocks: impl Iterator<Item = &'a BlockInPast>) -> BTreeSet<MemberName> {
+    let mut places = BTreeMap::new();
+    let mut guilty = BTreeSet::new();
+    for BlockInPast { block, .. } in blocks {
+        let place = (block.key.clone(), block.trailers.seq);
+        if *places.entry(place).or_insert(block.payload) != block.payload {
+            guilty.insert(block.author.clone());
+        }
+    }
+    guilty
 }

@@ -193,10 +193,20 @@ impl Growing {
             .map(|included| included.block)
             .collect();
         let delta = self.delta(&included);
+        self.checkpoint_with(record, &delta, tips, anchored);
+    }
+
+    fn checkpoint_with(
+        &mut self,
+        record: &CheckpointRecord,
+        delta: &[Operation],
+        tips: &[ObjectId],
+        anchored: &[ObjectId],
+    ) {
         let plan = CheckpointPlan {
             ledger: self.test.id,
             previous: self.main.id,
-            delta: &delta,
+            delta,
             record,
             tips,
             anchored,
@@ -355,6 +365,43 @@ fn whatever_a_checkpoint_says_wrongly_is_named() {
             "{error}"
         );
     }
+}
+
+/// Suspends the hub in a checkpoint that includes `blocks`, and audits it.
+fn suspended(mut it: Growing, blocks: &[ObjectId]) -> Result<usize, AuditError> {
+    let mut tips = blocks.to_vec();
+    tips.sort_unstable();
+    let record = it.record(&tips, &[], &[]);
+    let mut hub = it
+        .test
+        .checkpoint()
+        .rules
+        .roster
+        .get(&name("hub"))
+        .expect("a member")
+        .clone();
+    hub.status = gdo_core::roster::Status::Suspended;
+    let mut delta = it.delta(&tips);
+    delta.push(put(&it.test.ledger, ".gdo/roster/hub.toml", &hub.to_toml()));
+    it.checkpoint_with(&record, &delta, &tips, &[]);
+    it.audit(&it.main.id)
+}
+
+#[test]
+fn a_checkpoint_suspends_only_who_wrote_two_blocks_of_one_place() {
+    let mut guilty = Growing::new();
+    let base = guilty.main.id;
+    let one = guilty.append(base, "log/hub/1");
+    guilty.last = None;
+    let two = guilty.append(base, "log/hub/2");
+    assert_eq!(suspended(guilty, &[one, two]).expect("holds"), 2);
+    let mut innocent = Growing::new();
+    let base = innocent.main.id;
+    let one = innocent.append(base, "log/hub/1");
+    let error = suspended(innocent, &[one])
+        .expect_err("nothing to suspend for")
+        .to_string();
+    assert!(error.contains(".gdo/roster/hub.toml: not what"), "{error}");
 }
 
 #[test]
