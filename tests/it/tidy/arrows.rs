@@ -59,7 +59,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("clap", &["gdo"]),
     ("clap_complete", &["gdo"]),
     ("ed25519-dalek", &["gdo-core"]),
-    ("flate2", &["gdo-runtime"]),
+    ("flate2", &["gdo-runtime", "gdo-node"]),
     ("gix", &["gdo-ledger"]),
     ("http-body", &["gdo-node"]),
     ("indicatif", &["gdo"]),
