@@ -13,6 +13,7 @@ pub mod audit;
 pub mod block;
 pub mod checkout;
 pub mod error;
+pub mod fault;
 pub mod git;
 pub mod head;
 pub mod maintenance;

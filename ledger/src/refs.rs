@@ -16,6 +16,7 @@ use gix::refs::transaction::{Change, LogChange, PreviousValue, RefLog};
 use gix::refs::{FullName, Target};
 
 use crate::error::{LedgerError, RefError};
+use crate::fault;
 use crate::objects::{from_gix, to_gix};
 use crate::repository::Ledger;
 use crate::sync;
@@ -157,6 +158,7 @@ impl Ledger {
         let wait = gix::lock::acquire::Fail::AfterDurationWithBackoff(LOCK_WAIT);
         let transaction = self.refs().transaction().prepare(prepared, wait, wait);
         let transaction = transaction.map_err(|error| self.why_not(edits, &error))?;
+        fault::point("refs locked");
         // The new values wait in the lock files; they and all objects are synced before they count.
         let values = edits.iter().filter(|edit| edit.new.is_some());
         self.flush_with(
@@ -164,6 +166,7 @@ impl Ledger {
                 .map(|edit| lock_of(&self.ref_path(&edit.name)))
                 .collect(),
         )?;
+        fault::point("refs synced");
         let time = gix::date::Time::now_utc().to_string();
         let who = gix::actor::SignatureRef {
             name: "gdo".into(),
@@ -172,6 +175,7 @@ impl Ledger {
         };
         let done = transaction.commit(who);
         done.map_err(|error| store_error("commit a transaction".to_owned(), &error))?;
+        fault::point("refs renamed");
         sync::all(self.dir(), &names)
     }
 

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use gdo_core::key::NodeKey;
 
 use crate::error::NodeError;
+use crate::fault;
 
 /// The version of the layout that this program writes.
 pub const FORMAT: u64 = 1;
@@ -257,7 +258,9 @@ pub fn write_durably(path: &Path, content: &[u8], mode: u32) -> Result<(), NodeE
     file.write_all(content)
         .and_then(|()| file.sync_all())
         .map_err(fail)?;
+    fault::point("file written");
     fs::rename(&temporary, path).map_err(fail)?;
+    fault::point("file renamed");
     File::open(parent)
         .and_then(|dir| dir.sync_all())
         .map_err(fail)

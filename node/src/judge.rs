@@ -24,6 +24,7 @@ use gdo_runtime::{
 use crate::config::{Config, Isolation};
 use crate::dir::NodeDir;
 use crate::error::NodeError;
+use crate::fault;
 use crate::verdicts::{CachedVerdict, VerdictCache};
 
 /// A candidate for one validator.
@@ -232,6 +233,7 @@ impl Judge {
             .checkout_projection(&key.input, &dir, CheckoutCaps::default())
             .map_err(|error| error.to_string())
             .and_then(|_| {
+                fault::point("input checked out");
                 let request = request(job, &image, &dir);
                 self.sandbox
                     .run(&request)
@@ -266,6 +268,7 @@ impl Judge {
                 output,
                 wall_ms,
             });
+            fault::point("verdict cached");
         }
         let run = RunRecord {
             key,

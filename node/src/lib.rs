@@ -15,6 +15,7 @@ pub mod daemon;
 pub mod dir;
 pub mod error;
 pub mod facts;
+pub mod fault;
 pub mod hook_server;
 pub mod http;
 pub mod init;

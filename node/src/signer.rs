@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dir::NodeDir;
 use crate::error::NodeError;
+use crate::fault;
 use crate::wal::Wal;
 
 /// What the log says of one signature.
@@ -193,6 +194,11 @@ impl Signer {
 
     fn record(&mut self, record: Record) -> Result<(), NodeError> {
         self.wal.append(std::slice::from_ref(&record))?;
+        fault::point(match record {
+            Record::Block { .. } => "block logged",
+            Record::Verdict { .. } => "verdict logged",
+            Record::Vote { .. } => "vote logged",
+        });
         self.remember(record);
         Ok(())
     }

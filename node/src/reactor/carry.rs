@@ -29,6 +29,7 @@ use super::state::{Asked, State};
 use crate::chain::BlockEnd;
 use crate::error::NodeError;
 use crate::facts;
+use crate::fault;
 use crate::judge::{Job, Judged};
 
 use super::Event;
@@ -203,6 +204,7 @@ impl State {
         let Some(asked) = self.asked.get(&job) else {
             return Ok(());
         };
+        fault::point("judged");
         let (dapp, blocks) = (asked.dapp.clone(), asked.blocks.clone());
         let dapp_digest = asked.digest;
         let mut judgement = Judgement::Inconclusive;
@@ -311,6 +313,7 @@ impl State {
             tips: &content.tips,
             anchored: &content.anchored,
         })?;
+        fault::point("checkpoint written");
         let next = self.next_base_with(id, delta, &record)?;
         Ok(Input::Built {
             attempt,
@@ -400,6 +403,7 @@ impl State {
         checkpoint: CheckpointRef,
         certificate: &Certificate,
     ) -> Result<(), NodeError> {
+        fault::point("decided");
         let refs = self.known.refs().clone();
         let next = self.ledger.read_checkpoint(&checkpoint.id)?;
         let proof = self
@@ -409,11 +413,13 @@ impl State {
         let old = self.ledger.read_ref(&name).map_err(LedgerError::from)?;
         // The certificate first: one that is ahead of main is carried on from at the next start.
         self.ledger.transaction(&[RefEdit::set(name, old, proof)])?;
+        fault::point("certificate named");
         let mut edits = vec![RefEdit::set(refs.main(), Some(self.checkpoint.id), next.id)];
         let disposed: Vec<ObjectId> = next.record.disposed().collect();
         let ended = disposed.iter().filter_map(|block| self.proposal_of(block));
         edits.extend(ended.map(|id| RefEdit::remove(refs.proposal(id), id)));
         self.ledger.transaction(&edits)?;
+        fault::point("main moved");
         tracing::info!(height = %checkpoint.height, id = %checkpoint.id, included = next.record.included.len(),
             aside = next.record.aside.len(), "final");
         self.known.write(|commits| {
@@ -428,6 +434,7 @@ impl State {
         self.checkpoint = next;
         if roster_changed {
             self.export_signers()?;
+            fault::point("signers exported");
         }
         self.tell_disposed(&disposed);
         for block in disposed {

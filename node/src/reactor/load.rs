@@ -24,6 +24,7 @@ use crate::clock::Clocks;
 use crate::config::Config;
 use crate::dir::{NodeDir, write_durably};
 use crate::error::NodeError;
+use crate::fault;
 use crate::judge::Judges;
 use crate::known::{Commits, Known};
 use crate::refs::Refs;
@@ -96,6 +97,7 @@ impl State {
         };
         state.export_signers()?;
         state.load_window()?;
+        fault::point("window loaded");
         state.remove_ended_refs()?;
         Ok(state)
     }
@@ -228,6 +230,7 @@ fn settle_main(ledger: &Ledger, certificate: Option<&Certificate>) -> Result<Obj
     }
     tracing::info!(height = %next.record.height, "main follows a certificate that a crash had left ahead");
     ledger.transaction(&[RefEdit::set(name, Some(main), value)])?;
+    fault::point("main settled");
     Ok(value)
 }
 
@@ -281,6 +284,7 @@ fn settle_own_chain(ledger: &Ledger, signer: &mut Signer) -> Result<Option<Objec
     }
     tracing::info!(block = %id, "made a block again that a crash had kept from the ledger");
     ledger.write_commit(&raw)?;
+    fault::point("block made again");
     let mut edits = vec![RefEdit::set(name, tip, id)];
     if let Some(proposal) = block.trailers.proposal {
         let name = refs().proposal(proposal);
@@ -288,6 +292,7 @@ fn settle_own_chain(ledger: &Ledger, signer: &mut Signer) -> Result<Option<Objec
         edits.push(RefEdit::set(name, old, proposal));
     }
     ledger.transaction(&edits)?;
+    fault::point("own chain settled");
     Ok(Some(id))
 }
 

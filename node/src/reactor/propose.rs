@@ -17,6 +17,7 @@ use super::news;
 use super::state::State;
 use crate::clock::wall_seconds;
 use crate::error::NodeError;
+use crate::fault;
 use crate::push::{Push, PushNews};
 
 impl State {
@@ -137,16 +138,20 @@ impl State {
 
     /// Signs the block, writes it and lets it into the window.
     fn embed(&mut self, draft: Draft, proposal: Proposal) -> Result<(), NodeError> {
+        fault::point("block drafted");
         self.ledger.flush()?; // what the log names must be there after a crash
+        fault::point("draft flushed");
         let commit = self.signer.sign_block(&draft)?;
         let raw = commit.encode();
         let id = self.ledger.write_commit(&raw)?;
+        fault::point("block written");
         let refs = self.known.refs();
         let chain = refs.block(self.signer.member(), self.signer.public().id());
         self.ledger.transaction(&[
             RefEdit::set(chain, self.own_tip, id),
             RefEdit::set(refs.proposal(proposal.id), None, proposal.id),
         ])?;
+        fault::point("block named");
         self.own_tip = Some(id);
         let block = Block {
             id,

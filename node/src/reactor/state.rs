@@ -18,6 +18,7 @@ use super::news::Watchers;
 use crate::clock::Clocks;
 use crate::dir::NodeDir;
 use crate::error::NodeError;
+use crate::fault;
 use crate::judge::{Judged, Judges};
 use crate::known::Known;
 use crate::signer::Signer;
@@ -129,12 +130,14 @@ impl State {
             shortcut: plan.shortcut,
         })?;
         if head != self.head {
+            fault::point("head written");
             let name = self.known.refs().head();
             let old = self
                 .ledger
                 .read_ref(&name)
                 .map_err(gdo_ledger::LedgerError::from)?;
             self.ledger.transaction(&[RefEdit::set(name, old, head)])?;
+            fault::point("head named");
             let height = plan.base.height;
             self.known
                 .write(|commits| commits.heads.insert(head, height));
