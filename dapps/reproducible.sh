@@ -17,7 +17,7 @@ first=${1:-$work/first}
 
 copy="$work/another place/with a longer path"
 mkdir -p "$copy"
-(cd "$top" && tar -cf - --exclude=./target --exclude=./share --exclude=./.git --exclude=image .) |
+(cd "$top" && tar -cf - --exclude=./target --exclude=./share --exclude=./.git --exclude=./dapps/shell-example/image .) |
     tar -xf - -C "$copy"
 CARGO_TARGET_DIR="$work/target" "$copy/dapps/build.sh" "$work/second"
 

@@ -53,12 +53,12 @@ pub(crate) struct Judge<'a> {
     input: &'a Input,
     pub(crate) rules: Rules,
     book: Book,
-    ids: BTreeMap<Ulid, String>,
-    exts: BTreeMap<String, String>,
+    ids: BTreeMap<Ulid, &'a str>,
+    exts: BTreeMap<String, &'a str>,
     /// The transactions that are in the books so far, in case a closing must cover them.
-    booked: Vec<String>,
+    booked: Vec<&'a str>,
     /// The transaction that lowered each balance last, to be named when the next one is refused.
-    lowered: BTreeMap<(AccountId, CommodityId), String>,
+    lowered: BTreeMap<(AccountId, CommodityId), &'a str>,
     closed_until: Option<Date>,
 }
 
@@ -85,7 +85,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Judges what comes next, and takes it into the books if it is good.
-    pub(crate) fn judge(&mut self, item: &Fresh<'_>, report: &mut Report) -> Result<(), Undecided> {
+    pub(crate) fn judge(&mut self, item: &Fresh<'a>, report: &mut Report) -> Result<(), Undecided> {
         match &item.content {
             Content::Transaction(place, resolved) => {
                 let faults = self.judge_transaction(item, place, resolved)?;
@@ -126,7 +126,7 @@ impl<'a> Judge<'a> {
 
     fn judge_transaction(
         &self,
-        item: &Fresh<'_>,
+        item: &Fresh<'a>,
         place: &Place,
         resolved: &Resolved,
     ) -> Result<Vec<Fault>, Undecided> {
@@ -209,7 +209,7 @@ impl<'a> Judge<'a> {
                 continue;
             };
             if resolved.date <= period.last() {
-                covered.insert(path.clone(), Digest::of(text.as_bytes()));
+                covered.insert((*path).to_owned(), Digest::of(text.as_bytes()));
                 book.add(&resolved).map_err(|fault| vec![fault])?;
             }
         }
@@ -219,7 +219,7 @@ impl<'a> Judge<'a> {
     /// Takes a transaction into the books, unless its id or reference is taken.
     pub(crate) fn book_it(
         &mut self,
-        path: &str,
+        path: &'a str,
         place: &Place,
         resolved: &Resolved,
         report: &mut Report,
@@ -242,7 +242,7 @@ impl<'a> Judge<'a> {
                 );
                 return;
             }
-            self.exts.insert(ext.clone(), path.to_owned());
+            self.exts.insert(ext.clone(), path);
         }
         if let Err(fault) = self.book.add(resolved) {
             return tell(report, path, &fault);
@@ -250,10 +250,10 @@ impl<'a> Judge<'a> {
         for change in changes(resolved) {
             if direction(&change, &self.rules.defs) == Direction::Lower {
                 self.lowered
-                    .insert((change.account, change.commodity), path.to_owned());
+                    .insert((change.account, change.commodity), path);
             }
         }
-        self.ids.insert(place.id, path.to_owned());
-        self.booked.push(path.to_owned());
+        self.ids.insert(place.id, path);
+        self.booked.push(path);
     }
 }

@@ -112,6 +112,30 @@ fn a_closing_that_leaves_something_out_is_refused() {
 }
 
 #[test]
+fn sha256sum_names_the_covered_set() {
+    let (base, deposit, spent) = november();
+    let scratch = gdo_dapp_sdk::testing::Scratch::new();
+    super::support::write_files(scratch.path(), &base.files);
+    let readme = include_str!("../../README.md");
+    let command = readme
+        .lines()
+        .find(|line| line.starts_with("find acct/txn"))
+        .expect("there");
+    let output = std::process::Command::new("sh")
+        .args(["-c", &command.replace("acct/txn acct/log", "acct/txn")])
+        .current_dir(scratch.path())
+        .output()
+        .expect("sh runs");
+    let named = String::from_utf8_lossy(&output.stdout);
+    let (_, text) = closing(&[&deposit, &spent], &GOOD);
+    let digest = named.split(' ').next().expect("a digest");
+    assert!(
+        digest.len() == 64 && text.contains(digest),
+        "{named} is not in\n{text}"
+    );
+}
+
+#[test]
 fn the_stock_tools_open_a_closing_as_a_book() {
     let (mut base, deposit, spent) = november();
     let (path, text) = closing(&[&deposit, &spent], &GOOD);
