@@ -3,6 +3,8 @@
 //! The block is tried before it is signed: what could only be set aside at once is refused at the
 //! door, and no block is made for it.
 
+use std::sync::mpsc::Sender;
+
 use gdo_consensus::facts::BlockFacts;
 use gdo_consensus::machine::{Fate, Input};
 use gdo_core::block::{Block, BlockInPast, Draft, Trailers};
@@ -51,11 +53,7 @@ impl State {
         }
         match self.prepare(&push.proposal) {
             Ok(_) if push.dry_run => self.dry_run(&push),
-            Ok(draft) => {
-                let _ = push.news.send(PushNews::Taken(report));
-                self.watchers.add(id, push.news);
-                self.embed(draft, push.proposal)
-            }
+            Ok(draft) => self.embed(draft, push.proposal, push.news),
             Err(Refused::Push(reason, hints)) => {
                 hints
                     .into_iter()
@@ -137,7 +135,12 @@ impl State {
     }
 
     /// Signs the block, writes it and lets it into the window.
-    fn embed(&mut self, draft: Draft, proposal: Proposal) -> Result<(), NodeError> {
+    fn embed(
+        &mut self,
+        draft: Draft,
+        proposal: Proposal,
+        news: Sender<PushNews>,
+    ) -> Result<(), NodeError> {
         fault::point("block drafted");
         self.ledger.flush()?; // what the log names must be there after a crash
         fault::point("draft flushed");
@@ -152,6 +155,10 @@ impl State {
             RefEdit::set(refs.proposal(proposal.id), None, proposal.id),
         ])?;
         fault::point("block named");
+        // Only now would the proposal survive a crash, so only now may its pusher go.
+        let report = news::report(refs, proposal.id);
+        let _ = news.send(PushNews::Taken(report));
+        self.watchers.add(proposal.id, news);
         self.own_tip = Some(id);
         let block = Block {
             id,
