@@ -30,6 +30,9 @@ pub fn run(dir: &NodeDir, ready: impl FnOnce(&[String])) -> Result<(), NodeError
     let _held = dir.lock()?;
     let config = Config::read(&dir.config_file())?;
     let ledger = Arc::new(Ledger::open(&dir.ledger())?);
+    for lock in ledger.remove_stale_locks()? {
+        tracing::warn!(lock = %lock.display(), "removed a lock that a killed daemon had left");
+    }
     prepare(dir, &config, &ledger)?;
     let (reactor, handle) = Reactor::start(dir, &config, Arc::clone(&ledger))?;
     hook_server::serve(&dir.hook_socket(), handle.clone())?;
