@@ -22,6 +22,8 @@ use crate::id::{Digest, serde_as_text};
 pub const NAMESPACE_GIT: &str = "git";
 /// The SSHSIG namespace of verdicts (P-25).
 pub const NAMESPACE_VERDICT: &str = "gdo-verdict@v1";
+/// The SSHSIG namespace of the records of runs (P-25).
+pub const NAMESPACE_RUN: &str = "gdo-run@v1";
 
 /// The public key of a member, without its comment.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

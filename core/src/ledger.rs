@@ -39,8 +39,16 @@ impl LedgerFile {
             let message = "name: expected one line of 1 to 100 characters";
             return Err(FileError::new(LEDGER_FILE, message));
         }
-        if file.nonce.len() != 32 || !file.nonce.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(FileError::new(LEDGER_FILE, "nonce: expected 32 lower-case hex digits"));
+        if file.nonce.len() != 32
+            || !file
+                .nonce
+                .bytes()
+                .all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
+        {
+            return Err(FileError::new(
+                LEDGER_FILE,
+                "nonce: expected 32 lower-case hex digits",
+            ));
         }
         Ok(file)
     }
@@ -69,10 +77,22 @@ mod tests {
         assert_eq!(LedgerFile::parse(&file.to_toml()).expect("own text"), file);
         let nonce = &file.nonce;
         for (bad, expected) in [
-            (format!("version = 2\nname = \"x\"\nnonce = \"{nonce}\"\n"), "version"),
-            (format!("version = 1\nname = \"\"\nnonce = \"{nonce}\"\n"), "name"),
-            (format!("version = 1\nname = \"x\"\nnonce = \"00\"\n"), "nonce"),
-            (format!("version = 1\nname = \"x\"\nnonce = \"{nonce}\"\ncolour = 1\n"), "colour"),
+            (
+                format!("version = 2\nname = \"x\"\nnonce = \"{nonce}\"\n"),
+                "version",
+            ),
+            (
+                format!("version = 1\nname = \"\"\nnonce = \"{nonce}\"\n"),
+                "name",
+            ),
+            (
+                format!("version = 1\nname = \"x\"\nnonce = \"00\"\n"),
+                "nonce",
+            ),
+            (
+                format!("version = 1\nname = \"x\"\nnonce = \"{nonce}\"\ncolour = 1\n"),
+                "colour",
+            ),
         ] {
             let error = LedgerFile::parse(&bad).expect_err(&bad).to_string();
             assert!(error.contains(expected), "{error}");

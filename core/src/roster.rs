@@ -278,7 +278,7 @@ impl Roster {
         for (name, member) in &self.members {
             for entry in member.keys.iter().chain(&member.retired) {
                 text.push_str(&format!(
-                    "{name} namespaces=\"git,gdo-verdict@v1\" {}\n",
+                    "{name} namespaces=\"git,gdo-verdict@v1,gdo-run@v1\" {}\n",
                     entry.key
                 ));
             }

@@ -74,6 +74,15 @@ impl Chain {
         *self.ids.first().expect("a chain starts with genesis")
     }
 
+    /// The newest checkpoint.
+    ///
+    /// # Panics
+    /// Never: a chain starts with genesis.
+    #[must_use]
+    pub fn newest(&self) -> ObjectId {
+        *self.ids.last().expect("a chain starts with genesis")
+    }
+
     /// Whether a checkpoint is on the chain.
     #[must_use]
     pub fn contains(&self, checkpoint: CheckpointRef) -> bool {

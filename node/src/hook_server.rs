@@ -185,6 +185,9 @@ fn take_one(
         Ok(proposal) => proposal,
         Err(refusal) => return refuse(audience, refusal.reason.clone(), refusal.lines()),
     };
+    if let Err(refusal) = handle.check_rules(&proposal) {
+        return refuse(audience, refusal.reason.clone(), refusal.lines());
+    }
     let (news, mail) = channel();
     let wait = options.wait;
     let push = Push {

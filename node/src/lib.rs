@@ -7,6 +7,7 @@
 //! **Invariants**: the reactor alone moves refs and signs; the log comes before every signature;
 //! whatever changes the ledger comes signed.
 
+pub mod audit;
 pub mod chain;
 pub mod clock;
 pub mod config;
@@ -25,5 +26,6 @@ pub mod push;
 pub mod reactor;
 pub mod refs;
 pub mod signer;
+pub mod soundness;
 pub mod verdicts;
 pub mod wal;

@@ -21,9 +21,10 @@ use crate::config::Config;
 use crate::control::Status;
 use crate::dir::NodeDir;
 use crate::error::NodeError;
-use crate::judge::Judged;
+use crate::judge::{Judged, Judges};
 use crate::known::{Known, PushRefusal};
 use crate::push::Push;
+use crate::soundness;
 
 mod carry;
 mod load;
@@ -56,6 +57,8 @@ pub(crate) enum Event {
 pub struct Handle {
     events: SyncSender<Event>,
     known: Arc<Known>,
+    ledger: Arc<Ledger>,
+    judges: Judges,
     ended: watch::Receiver<bool>,
 }
 
@@ -94,6 +97,14 @@ impl Handle {
         quarantine: Option<&Path>,
     ) -> Result<Proposal, PushRefusal> {
         self.known.read_proposal(tip, quarantine)
+    }
+
+    /// Checks the rules that a proposal brings, if it brings any; may run new validators.
+    ///
+    /// # Errors
+    /// Why the proposal is refused.
+    pub fn check_rules(&self, proposal: &Proposal) -> Result<(), PushRefusal> {
+        soundness::check(&self.ledger, &self.known, &self.judges, proposal)
     }
 
     /// Hands a proposal over; false if the node is stopping.
@@ -151,10 +162,13 @@ impl Reactor {
     ) -> Result<(Self, Handle), NodeError> {
         let (events, inbox) = sync_channel(EVENTS_MAX);
         let (end, ended) = watch::channel(false);
-        let state = State::load(dir, config, ledger, events.clone())?;
+        let judges = Judges::start(dir, config, &ledger)?;
+        let state = State::load(dir, config, Arc::clone(&ledger), judges.clone(), events.clone())?;
         let handle = Handle {
             events,
             known: state.known(),
+            ledger,
+            judges,
             ended,
         };
         let spawned = std::thread::Builder::new()
@@ -186,9 +200,15 @@ impl Reactor {
 fn run(mut state: State, inbox: &Receiver<Event>) -> Result<(), NodeError> {
     state.begin()?;
     loop {
-        let event = match state.patience() {
-            Some(patience) => inbox.recv_timeout(patience),
-            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        let event = match inbox.try_recv() {
+            Ok(event) => Ok(event),
+            Err(_) => {
+                state.idle()?;
+                match state.patience() {
+                    Some(patience) => inbox.recv_timeout(patience),
+                    None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                }
+            }
         };
         match event {
             Ok(Event::Push(push)) => state.take(push)?,

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use gdo_core::block::Draft;
 use gdo_core::commit::Commit;
 use gdo_core::id::{MemberName, Seq};
-use gdo_core::key::{NAMESPACE_GIT, NodeKey, PublicKey};
+use gdo_core::key::{NAMESPACE_GIT, NAMESPACE_RUN, NodeKey, PublicKey};
 use gdo_core::verdict::{Outcome, RunnerSignature, Statement, VerdictKey};
 use gdo_core::vote::{Ballot, Vote};
 use serde::{Deserialize, Serialize};
@@ -162,6 +162,12 @@ impl Signer {
             key: self.public(),
             signature: statement.sign(&self.key.0),
         })
+    }
+
+    /// Signs the record of a run, which binds nobody: it is not logged.
+    #[must_use]
+    pub fn sign_run(&self, record: &str) -> String {
+        self.key.0.sign(NAMESPACE_RUN, record.as_bytes())
     }
 
     /// Signs a vote. A ballot that would be evidence beside an earlier one is refused (P-33).

@@ -14,23 +14,22 @@ use gdo_core::checkpoint::{CheckpointRecord, EVIDENCE_DIR, Reason, validators_di
 use gdo_core::context::{Context, ContextBlock, ContextMember};
 use gdo_core::dapp::Uses;
 use gdo_core::delta::{Delta, Entry, Mode, Operation};
-use gdo_core::guard;
 use gdo_core::hook::CommandOutcome;
-use gdo_core::id::ObjectId;
-use gdo_core::policy::POLICY_FILE;
+use gdo_core::id::{DappName, Digest, MemberName, ObjectId};
 use gdo_core::roster::{Status, file_of};
-use gdo_core::verdict::{Outcome, Statement, VerdictKey};
+use gdo_core::verdict::{Outcome, Report, Statement, VerdictKey};
 use gdo_core::vote::Certificate;
 use gdo_ledger::{CheckpointPlan, LedgerError, RefEdit};
 
 use super::load::base_of;
 use super::news;
-use super::state::{Asked, State};
+use super::state::{Asked, Run, State};
 use crate::chain::BlockEnd;
 use crate::error::NodeError;
 use crate::facts;
 use crate::fault;
 use crate::judge::{Job, Judged};
+use crate::soundness;
 
 use super::Event;
 
@@ -208,6 +207,7 @@ impl State {
         let (dapp, blocks) = (asked.dapp.clone(), asked.blocks.clone());
         let dapp_digest = asked.digest;
         let mut judgement = Judgement::Inconclusive;
+        let mut signed = None;
         if let (Some(key), Ok(outcome)) = (judged.key, &judged.result) {
             let statement = Statement {
                 ledger: self.ledger_id,
@@ -217,6 +217,7 @@ impl State {
             };
             match self.signer.sign_verdict(&statement) {
                 Ok(signature) => {
+                    signed = Some((statement, signature.clone()));
                     judgement = Judgement::Verdict {
                         outcome: *outcome,
                         signatures: vec![signature],
@@ -230,6 +231,16 @@ impl State {
             self.tell_inconclusive(&dapp, &blocks, &judged);
         }
         let key = judged.key;
+        if let Some(record) = judged.run.clone() {
+            let problems = judged.problems.clone();
+            let log = judged.output.clone();
+            self.unattested.push(Run {
+                record,
+                verdict: signed,
+                report: Report { problems },
+                log,
+            });
+        }
         if let Some(asked) = self.asked.get_mut(&job) {
             asked.judged = Some(judged);
         }
@@ -243,12 +254,7 @@ impl State {
         })
     }
 
-    fn tell_inconclusive(
-        &mut self,
-        dapp: &gdo_core::id::DappName,
-        blocks: &[ObjectId],
-        judged: &Judged,
-    ) {
+    fn tell_inconclusive(&mut self, dapp: &DappName, blocks: &[ObjectId], judged: &Judged) {
         // The last block is the one that is left out if the candidate stays undecided.
         let Some(proposal) = blocks.last().and_then(|block| self.proposal_of(block)) else {
             return;
@@ -322,11 +328,7 @@ impl State {
     }
 
     /// Suspends a member in its roster file.
-    fn suspend(
-        &self,
-        delta: &mut Delta,
-        member: &gdo_core::id::MemberName,
-    ) -> Result<(), NodeError> {
+    fn suspend(&self, delta: &mut Delta, member: &MemberName) -> Result<(), NodeError> {
         let Some(found) = self.checkpoint.rules.roster.get(member) else {
             return Ok(());
         };
@@ -346,36 +348,21 @@ impl State {
         Ok(())
     }
 
-    /// Checks the rules of a tree; gives the digest of its validator set if the policy was read.
-    pub(super) fn rules_after(
-        &self,
-        tree: &ObjectId,
-    ) -> Result<Option<gdo_core::id::Digest>, String> {
+    /// Checks the rules of a tree; gives the digest of its validator set if the policy changed.
+    fn rules_after(&self, tree: &ObjectId) -> Result<Option<Digest>, String> {
         let rules = self
             .ledger
             .read_rules(tree)
             .map_err(|error| error.to_string())?;
-        let manifests = rules
-            .dapps
-            .iter()
-            .map(|(name, dapp)| (name.clone(), dapp.manifest.clone()));
-        let mut faults = guard::check(&rules.policy, &rules.roster, &manifests.collect());
-        faults.extend(guard::check_change(
-            &self.checkpoint.rules.roster,
-            &rules.roster,
-        ));
-        if let Some(fault) = faults.into_iter().next() {
-            return Err(fault.to_string());
-        }
+        soundness::check_rules(&self.checkpoint.rules, &rules).map_err(|refusal| refusal.reason)?;
         if let Some(dapp) = rules.dapps.values().find(|dapp| dapp.image.is_none()) {
             return Err(format!(
                 "{}/index.json is missing",
                 dapp.manifest.image_dir()
             ));
         }
-        let policy_changed = rules.policy != self.checkpoint.rules.policy;
-        debug_assert!(POLICY_FILE.starts_with(".gdo/"));
-        Ok(policy_changed.then(|| validators_digest(&rules.policy.finality)))
+        let changed = rules.policy != self.checkpoint.rules.policy;
+        Ok(changed.then(|| validators_digest(&rules.policy.finality)))
     }
 
     fn next_base(&self, id: ObjectId, delta: Delta) -> Result<NextBase, NodeError> {

@@ -45,6 +45,7 @@ impl State {
         dir: &NodeDir,
         config: &Config,
         ledger: Arc<Ledger>,
+        judges: Judges,
         events: SyncSender<Event>,
     ) -> Result<Self, NodeError> {
         let mut signer = Signer::open(dir, config.name.clone())?;
@@ -72,7 +73,6 @@ impl State {
             signer.ballots(),
             Vec::new(),
         );
-        let judges = Judges::start(dir, config, &ledger)?;
         let mut state = Self {
             dir: dir.clone(),
             ledger,
@@ -90,6 +90,7 @@ impl State {
             head_is_stale: true,
             watchers: Watchers::default(),
             asked: BTreeMap::new(),
+            unattested: Vec::new(),
             timers: BTreeMap::new(),
             first,
             urls: Vec::new(),

@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 use gdo_consensus::machine::{Effect, Input, Machine, Millis, Timer};
 use gdo_consensus::verdicts::JobId;
 use gdo_core::block::{BlockInPast, CheckpointRef};
+use gdo_core::canonical;
 use gdo_core::id::{DappName, Digest, LedgerId, ObjectId};
-use gdo_ledger::{Checkpoint, HeadPlan, Ledger, RefEdit};
+use gdo_core::key::{NAMESPACE_VERDICT, armor};
+use gdo_core::verdict::{Report, RunRecord, RunnerSignature, Statement, VerdictKey};
+use gdo_ledger::{Attestation, Checkpoint, HeadPlan, Ledger, RefEdit};
 
 use super::Event;
 use super::news::Watchers;
-use crate::clock::Clocks;
+use crate::clock::{Clocks, wall_seconds};
 use crate::dir::NodeDir;
 use crate::error::NodeError;
 use crate::fault;
@@ -30,6 +33,15 @@ pub(super) struct Asked {
     pub(super) digest: Digest,
     pub(super) blocks: Vec<ObjectId>,
     pub(super) judged: Option<Judged>,
+}
+
+/// A run of a validator, to be kept in the node's `att` ref (P-25).
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) record: RunRecord,
+    pub(super) verdict: Option<(Statement, RunnerSignature)>,
+    pub(super) report: Report,
+    pub(super) log: String,
 }
 
 /// The state of a node.
@@ -55,6 +67,8 @@ pub(crate) struct State {
     pub(super) head_is_stale: bool,
     pub(super) watchers: Watchers,
     pub(super) asked: BTreeMap<JobId, Asked>,
+    /// Runs whose records are not in the `att` ref yet.
+    pub(super) unattested: Vec<Run>,
     pub(super) timers: BTreeMap<Timer, Instant>,
     /// Effects that the machine gave at the start.
     pub(super) first: Vec<Effect>,
@@ -111,6 +125,71 @@ impl State {
             self.step(Input::Timer(timer))?;
         }
         Ok(())
+    }
+
+    /// Does what nobody waits for: brings the head's ref up to date and keeps the records of runs.
+    pub(crate) fn idle(&mut self) -> Result<(), NodeError> {
+        self.head()?;
+        self.attest()
+    }
+
+    /// Adds the runs since the last time to the node's `att` ref.
+    fn attest(&mut self) -> Result<(), NodeError> {
+        if self.unattested.is_empty() {
+            return Ok(());
+        }
+        let name = self.known.refs().attestations(self.signer.member());
+        let old = self
+            .ledger
+            .read_ref(&name)
+            .map_err(gdo_ledger::LedgerError::from)?;
+        let mut tip = old;
+        for run in std::mem::take(&mut self.unattested) {
+            let record = canonical::to_string(&run.record);
+            let record_signature = self.signer.sign_run(&record);
+            let report = canonical::to_string(&run.report);
+            let verdict = run.verdict.map(|(statement, signature)| {
+                let armor = armor(&signature.key, NAMESPACE_VERDICT, &signature.signature);
+                (statement.to_json(), armor)
+            });
+            let mut files: Vec<(&str, &[u8])> = vec![
+                ("run.json", record.as_bytes()),
+                ("run.sig", record_signature.as_bytes()),
+                ("report.json", report.as_bytes()),
+                ("log", run.log.as_bytes()),
+            ];
+            if let Some((statement, armor)) = &verdict {
+                files.push(("verdict.json", statement.as_bytes()));
+                files.push(("verdict.sig", armor.as_bytes()));
+            }
+            let key = run.record.key;
+            if tip.is_some_and(|tip| self.is_attested(&tip, &key)) {
+                continue; // the first run of a key is the one that is kept
+            }
+            tip = Some(self.ledger.write_attestation(
+                tip,
+                &Attestation {
+                    ledger: self.ledger_id,
+                    member: self.signer.member().clone(),
+                    key,
+                    time: wall_seconds(),
+                    files: &files,
+                },
+            )?);
+        }
+        match tip {
+            Some(tip) if Some(tip) != old => {
+                Ok(self.ledger.transaction(&[RefEdit::set(name, old, tip)])?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_attested(&self, tip: &ObjectId, key: &VerdictKey) -> bool {
+        matches!(
+            self.ledger.read_attestation(tip, key, "run.json"),
+            Ok(Some(_))
+        )
     }
 
     /// The candidate head F(S), written and named by its ref.
