@@ -277,6 +277,9 @@ impl Judge<'_> {
         if (trailers.seq.0 == 0) != trailers.prev.is_none() {
             return Err(self.wrong("P-12", "Gdo-Prev is none exactly at Gdo-Seq 0"));
         }
+        if let Some(prev) = trailers.prev {
+            self.follows(&prev)?;
+        }
         let base = self.block.base();
         let named = trailers.final_checkpoint;
         let builds_on = match (self.view)(&base) {
@@ -313,6 +316,23 @@ impl Judge<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// The previous block is of the same key, one number before; its own signature was verified when
+    /// it came, for it is in this one's past.
+    fn follows(&self, prev: &ObjectId) -> Result<(), BlockError> {
+        let raw = self.objects.commit(prev)?;
+        let place = || {
+            let text = SignedText::split(&raw).ok()?;
+            let key = text.signature().ok()?.key().clone();
+            let (_, trailers) = Trailers::parse(&text.parse().ok()?.message).ok()?;
+            Some((key, trailers.seq.next()))
+        };
+        if place() == Some((self.block.key.clone(), self.block.trailers.seq)) {
+            return Ok(());
+        }
+        let reason = format!("Gdo-Prev {prev} is not the block before it in the chain of its key");
+        Err(self.wrong("P-12", reason))
     }
 
     /// A block of the node's own records: what it changes on its base (P-13, P-14).

@@ -348,6 +348,47 @@ fn the_previous_block_is_a_parent_only_where_the_base_lacks_it() {
     };
     assert_eq!(parents(first), [first]);
     assert_eq!(parents(test.genesis), [test.genesis, first]);
+    let judge = |trailers: Trailers| {
+        let input = BlockInput {
+            author: name("hub"),
+            claimed_time: TIME,
+            base: test.genesis,
+            subject: "records".to_owned(),
+            operations: &second,
+            trailers,
+        };
+        let id = sign(
+            &test,
+            &test.ledger.draft_block(input, &view).expect("a draft"),
+        );
+        let block = test.ledger.read_block(&id).expect("reads");
+        rules_apply(&test, |rules| {
+            test.ledger.verify_block(&block, rules, &view)
+        })
+    };
+    judge(next.clone()).expect("valid");
+    let bad = [
+        Trailers {
+            seq: Seq(2),
+            ..next.clone()
+        },
+        Trailers {
+            seq: Seq(0),
+            ..next.clone()
+        },
+        Trailers {
+            prev: None,
+            ..next.clone()
+        },
+        Trailers {
+            prev: Some(test.genesis),
+            ..next.clone()
+        },
+    ];
+    for trailers in bad {
+        let error = judge(trailers).expect_err("no chain").to_string();
+        assert!(error.contains("Gdo-Prev"), "{error}");
+    }
 }
 
 fn blocks(test: &TestLedger, count: u64) -> Vec<Block> {
