@@ -20,7 +20,7 @@ for_building="git=git gcc=gcc /usr/include/stdlib.h=libc6-dev pkg-config=pkg-con
     /etc/ssl/certs/ca-certificates.crt=ca-certificates"
 for_testing="static:busybox=busybox-static ssh=openssh-client sshd=openssh-server hledger=hledger
     ledger=ledger mkfs.ext4=e2fsprogs mount=mount ip=iproute2 ps=procps curl=curl"
-for_benching="crun=crun runc=runc"
+for_benching="crun=crun runc=runc static:busybox=busybox-static nsenter=util-linux strip=binutils"
 case $purpose in
     demo) wanted=$for_building ;;
     test) wanted="$for_building $for_testing" ;;
