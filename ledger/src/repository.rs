@@ -185,7 +185,7 @@ impl Ledger {
     /// # Errors
     /// A path that is not UTF-8, or the disk fails.
     pub fn write_config(&self, input: &ConfigInput) -> Result<(), LedgerError> {
-        let text = config_text(self.format, input)?;
+        let text = config_text(self.format, &self.from_here(&input.hooks_path), input)?;
         let path = self.dir.join("config");
         if fs::read(&path).is_ok_and(|found| found == text.as_bytes()) {
             return Ok(());
@@ -198,6 +198,16 @@ impl Ledger {
         };
         write().map_err(LedgerError::io("write", &path))?;
         sync::one(&self.dir)
+    }
+
+    /// A path as hooks see it, which git runs in the repository: what stands beside it is named
+    /// relative to it, so that a push after a move still finds its hooks.
+    fn from_here(&self, path: &Path) -> PathBuf {
+        let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+        match path.file_name() {
+            Some(name) if parent.as_deref() == self.dir.parent() => Path::new("..").join(name),
+            _ => path.to_owned(),
+        }
     }
 
     pub(crate) fn handle(&self) -> gix::odb::Handle {
@@ -257,8 +267,12 @@ fn read_format(dir: &Path, must_be_bare: bool) -> Result<ObjectFormat, LedgerErr
 }
 
 /// The whole configuration file of a ledger's repository.
-fn config_text(format: ObjectFormat, input: &ConfigInput) -> Result<String, LedgerError> {
-    let hooks = quoted(&input.hooks_path)?;
+fn config_text(
+    format: ObjectFormat,
+    hooks: &Path,
+    input: &ConfigInput,
+) -> Result<String, LedgerError> {
+    let hooks = quoted(hooks)?;
     let signers = quoted(&input.allowed_signers_path)?;
     let bytes = input.max_input_bytes;
     let (version, extension) = match format {

@@ -35,9 +35,10 @@ fn the_configuration_is_what_git_reads_and_follows_a_moved_directory() {
         ledger.write_config(&input).expect("write");
     }
     let get = |key: &str| git::run(&moved, &["config", "--get-all", key]).expect("git config");
+    assert_eq!(get("core.hooksPath").trim(), "../a \"quoted\\hooks");
     assert_eq!(
-        get("core.hooksPath").trim(),
-        input.hooks_path.display().to_string()
+        get("gpg.ssh.allowedSignersFile").trim(),
+        input.allowed_signers_path.display().to_string()
     );
     assert_eq!(get("receive.maxInputSize").trim(), "12345");
     let expected = "refs/for\namd:refs/heads\namd:refs/tags\n";
