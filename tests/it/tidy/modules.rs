@@ -93,7 +93,11 @@ fn forgotten(files: &[File], roots: &BTreeSet<String>) -> Vec<String> {
             open.extend(children_of(file, roots.contains(&file.path)));
         }
     }
-    let lost = files.iter().filter(|file| !reached.contains(&file.path));
+    // What a template holds becomes a source in somebody else's folder.
+    let is_template = |file: &&File| file.path.contains("/templates/");
+    let lost = files
+        .iter()
+        .filter(|file| !reached.contains(&file.path) && !is_template(file));
     lost.map(|file| {
         format!(
             "{}: no build reads it; declare it with 'mod' or as a target",
