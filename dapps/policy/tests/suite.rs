@@ -297,6 +297,9 @@ fn an_image_without_one_of_its_blobs_is_refused() {
             refused("image", &blob, "of the digest in its name", |f| {
                 f.get_mut(&blob).expect("there").push(b' ');
             });
+            refused("image", &blob, "of the digest in its name", |f| {
+                f.get_mut(&blob).expect("there")[0] ^= 1;
+            });
         }
     }
 }

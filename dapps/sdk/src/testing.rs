@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -179,8 +179,18 @@ pub fn any_merge_order_gives_one_fold<T: PartialEq + Debug>(
     }
 }
 
-/// Asserts that deleting, editing, or replacing by a symlink any file that `is_record` names is reported
-/// with its path and one of `rules`.
+/// What [`records_cannot_be_touched`] does to a file.
+const TOUCHES: [&str; 6] = [
+    "delete",
+    "append",
+    "truncate",
+    "flip",
+    "make executable",
+    "link",
+];
+
+/// Asserts that whatever is done to a file that `is_record` names (deleted, edited, made executable,
+/// replaced by a symlink to its old content) is reported with its path and one of `rules`.
 ///
 /// # Panics
 /// When a change is not reported.
@@ -192,44 +202,61 @@ pub fn records_cannot_be_touched(
 ) {
     let records: Vec<&String> = files.keys().filter(|path| is_record(path)).collect();
     assert!(!records.is_empty(), "no record to touch");
+    let scratch = Scratch::new();
+    let base = scratch.tree("base", files);
+    let _ = scratch.tree("candidate", files);
     for path in records {
-        for change in ["delete", "append", "truncate", "flip", "symlink"] {
-            let mut touched = files.clone();
-            let mut bytes = touched.remove(path).expect("the path is a key");
-            match change {
-                "append" => bytes.push(b'\n'),
-                "truncate" => drop(bytes.pop()),
-                "flip" => bytes[0] ^= 1,
-                _ => {}
-            }
-            let scratch = Scratch::new();
-            if !["delete", "symlink"].contains(&change) {
-                touched.insert(path.clone(), bytes);
-            }
-            let mut candidate = scratch.tree("candidate", &touched);
-            if change == "symlink" {
-                let root = scratch.path().join("candidate");
-                let parent = root.join(path).parent().map(Path::to_path_buf);
-                fs::create_dir_all(parent.expect("has a parent")).expect("writable");
-                symlink(scratch.path().join("base").join(path), root.join(path)).expect("symlink");
-                candidate = Tree::load(&root).expect("a tree that was just written");
-            }
-            let base = scratch.tree("base", files);
+        for change in TOUCHES {
+            let candidate = touch(&scratch, path, &files[path], change);
             let mut report = Report::default();
+            let context = empty_context();
             let input = Input {
-                base,
+                base: base.clone(),
                 candidate,
-                context: empty_context(),
+                context,
             };
             validate(&input, &mut report).expect("decided");
-            let named =
-                |p: &&crate::report::Problem| p.path == *path && rules.contains(&p.rule.as_str());
+            let mut problems = report.problems().iter();
             assert!(
-                report.problems().iter().any(|problem| named(&problem)),
+                problems.any(|p| p.path == *path && rules.contains(&p.rule.as_str())),
                 "{change} {path} was not refused by one of {rules:?}: {report}"
             );
         }
+        write_anew(&scratch.path().join("candidate").join(path), &files[path]);
     }
+}
+
+/// Changes one file of the candidate in the way that `change` names, and loads the tree.
+fn touch(scratch: &Scratch, path: &str, original: &[u8], change: &str) -> Tree {
+    let root = scratch.path().join("candidate");
+    let target = root.join(path);
+    let mut bytes = original.to_vec();
+    match change {
+        "append" => bytes.push(b'\n'),
+        "truncate" => drop(bytes.pop()),
+        "flip" => bytes[0] ^= 1,
+        _ => {}
+    }
+    write_anew(&target, &bytes);
+    match change {
+        "make executable" => {
+            let mode = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(&target, mode).expect("the file is ours");
+        }
+        "delete" => fs::remove_file(&target).expect("the file is ours"),
+        "link" => {
+            fs::remove_file(&target).expect("the file is ours");
+            symlink(scratch.path().join("base").join(path), &target).expect("writable");
+        }
+        _ => {}
+    }
+    Tree::load(&root).expect("a tree that was just written can be read")
+}
+
+/// Puts a plain file where anything may stand.
+fn write_anew(path: &Path, bytes: &[u8]) {
+    let _ = fs::remove_file(path);
+    fs::write(path, bytes).expect("the temporary directory is writable");
 }
 
 /// Runs the validator on mutations of `files`: it must come to an end, with any verdict.

@@ -37,7 +37,9 @@ fn close(base: &Books, (path, text): (String, String)) -> Books {
 }
 
 fn november() -> (Books, Posted, Posted) {
-    let (deposit, spent) = (opening("alice", "50.00"), spend(1, "alice", "40.00"));
+    let (deposit, mut spent) = (opening("alice", "50.00"), spend(1, "alice", "40.00"));
+    // The period's last day belongs to it.
+    spent.text = spent.text.replace("2026-11-21", "2026-11-30");
     (Books::new().with([&deposit, &spent]), deposit, spent)
 }
 
