@@ -21,6 +21,8 @@ pub struct Config {
     pub http_listen: Vec<SocketAddr>,
     /// Whether reading over HTTP needs no login.
     pub http_anonymous_read: bool,
+    /// Names besides addresses and `localhost` that the node answers to over HTTP.
+    pub http_hosts: Vec<String>,
     /// Validators that run at once.
     pub runtime_jobs: usize,
     /// What to do where this kernel cannot isolate.
@@ -81,6 +83,7 @@ impl Default for RawNode {
 struct RawHttp {
     listen: Vec<SocketAddr>,
     anonymous_read: bool,
+    hosts: Vec<String>,
 }
 
 impl Default for RawHttp {
@@ -92,6 +95,7 @@ impl Default for RawHttp {
         Self {
             listen,
             anonymous_read: true,
+            hosts: Vec::new(),
         }
     }
 }
@@ -154,6 +158,7 @@ impl Config {
             runner: raw.node.runner,
             http_listen: raw.http.listen,
             http_anonymous_read: raw.http.anonymous_read,
+            http_hosts: raw.http.hosts,
             runtime_jobs: usize::try_from(jobs).expect("64 fits a usize"),
             isolation: raw.runtime.isolation,
             push_bytes_max: mib << 20,

@@ -17,10 +17,11 @@ use crate::dir::NodeDir;
 use crate::error::NodeError;
 use crate::http::git::{GitHttpConfig, router as git_router};
 use crate::reactor::{Handle, Reactor};
+use crate::upkeep::Upkeep;
 use crate::{control, hook_server};
 
 /// Git requests that run at once over HTTP.
-const GIT_JOBS_MAX: usize = 16;
+const GIT_JOBS_MAX: usize = 64;
 
 /// Runs a node until SIGTERM or SIGINT; `ready` is told the clone URLs once it serves.
 ///
@@ -35,6 +36,8 @@ pub fn run(dir: &NodeDir, ready: impl FnOnce(&[String])) -> Result<(), NodeError
     }
     prepare(dir, &config, &ledger)?;
     let (reactor, handle) = Reactor::start(dir, &config, Arc::clone(&ledger))?;
+    let _upkeep = Upkeep::start(Arc::clone(&ledger))
+        .map_err(|source| NodeError::io("start the upkeep of", dir.root(), source))?;
     hook_server::serve(&dir.hook_socket(), handle.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -136,6 +139,11 @@ async fn listen_http(
     let bound = listener
         .local_addr()
         .map_err(|source| NodeError::io("serve", dir.root(), source))?;
+    let hosts = Arc::new(config.http_hosts.clone());
+    let git = git.layer(axum::middleware::from_fn_with_state(
+        hosts,
+        crate::http::host::check,
+    ));
     let service = git.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, service).await {

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use gdo_core::hook::{
     self, CommandOutcome, CommandResult, LINE_BYTES_MAX, PreReceive, ProcReceive, PushOptions,
-    RefUpdate, Reply, Request, Wait,
+    PushTarget, RefUpdate, Reply, Request, Wait,
 };
 
 use crate::error::NodeError;
@@ -119,6 +119,12 @@ fn converse(stream: UnixStream, handle: &Handle) {
 /// The cheap checks, on objects that are still in quarantine; refuses with lines for the pusher.
 fn check(request: &PreReceive, handle: &Handle) -> Result<(), Vec<String>> {
     for update in &request.updates {
+        // Only these come to proc-receive; git would write any other ref by itself.
+        if PushTarget::of(&update.reference) == PushTarget::Other
+            && let Some(refusal) = hook::refuse_unless_proposal(update)
+        {
+            return Err(refusal.advice);
+        }
         let options = options_of(update, &request.options, handle).map_err(|(_, lines)| lines)?;
         let quarantine = request.quarantine.as_deref();
         if let Some(options) = options {

@@ -7,3 +7,4 @@
 
 mod cgi;
 pub mod git;
+pub mod host;

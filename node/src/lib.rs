@@ -27,5 +27,6 @@ pub mod reactor;
 pub mod refs;
 pub mod signer;
 pub mod soundness;
+pub mod upkeep;
 pub mod verdicts;
 pub mod wal;

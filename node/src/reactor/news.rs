@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 
-use gdo_core::hook::{CommandOutcome, Report};
+use gdo_core::hook::{CommandOutcome, Report, Topic};
 use gdo_core::id::{DappName, ObjectId};
 use gdo_core::proposal::Proposal;
 use gdo_core::verdict::{Outcome, Problem};
@@ -67,14 +67,17 @@ pub fn report(refs: &Refs, proposal: ObjectId) -> Report {
 
 /// The first line: what was pushed.
 #[must_use]
-pub fn headline(proposal: &Proposal) -> String {
+pub fn headline(proposal: &Proposal, topic: Option<&Topic>) -> String {
     let paths = match proposal.delta.len() {
         0 => "a note".to_owned(),
         1 => "1 path".to_owned(),
         more => format!("{more} paths"),
     };
+    let topic = topic
+        .map(|topic| format!(", topic {topic}"))
+        .unwrap_or_default();
     format!(
-        "gdo: proposal {} by {}, {paths}, lane {}",
+        "gdo: proposal {} by {}, {paths}, lane {}{topic}",
         proposal.id.short(7),
         proposal.principal,
         proposal.lane

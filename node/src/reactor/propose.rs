@@ -30,7 +30,7 @@ impl State {
             // Whoever hung up hears nothing.
             let _ = push.news.send(PushNews::Line(text));
         };
-        say(news::headline(&push.proposal));
+        say(news::headline(&push.proposal, push.topic.as_ref()));
         let report = news::report(self.known.refs(), id);
         let accept = CommandOutcome::Accepted {
             report: Some(report.clone()),
