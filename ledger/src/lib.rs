@@ -14,6 +14,7 @@ pub mod block;
 pub mod checkout;
 pub mod error;
 pub mod fault;
+mod freshen;
 pub mod git;
 pub mod head;
 pub mod maintenance;

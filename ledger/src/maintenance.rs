@@ -1,9 +1,8 @@
 //! What a ledger's repository needs from time to time: locks of the dead removed, objects packed,
 //! what nothing holds pruned.
 //!
-//! Automatic gc is off, because a gc in the middle of a push would race with the daemon. The daemon
-//! calls this when it has nothing half done: what is written but not yet named by a ref is safe only
-//! by its age.
+//! Automatic gc is off, because git's has no idea of what the daemon is about to name. What is written
+//! but not yet named by a ref is safe by its age, and whatever is written once more is made young.
 //!
 //! **Invariants**: what a ref or a young reflog holds is never removed, nor anything younger than the
 //! grace.
@@ -152,7 +151,7 @@ impl Ledger {
 }
 
 /// The paths in a directory; of one that is not there, none.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>, LedgerError> {
+pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>, LedgerError> {
     let read = match fs::read_dir(dir) {
         Ok(read) => read,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

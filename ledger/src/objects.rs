@@ -9,15 +9,11 @@
 //! ever decompressed; replacement refs are not followed.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use gdo_core::commit::{Commit, SignedText};
 use gdo_core::id::ObjectId;
 use gix::objs::{Exists as _, Find as _, FindHeader as _, Kind, Write as _};
-use nix::sys::stat::futimens;
-use nix::sys::time::TimeSpec;
 
 use crate::error::LedgerError;
 use crate::repository::{Ledger, ObjectFormat};
@@ -27,10 +23,6 @@ use crate::sync;
 pub const COMMIT_BYTES_MAX: u64 = 64 << 10;
 /// The largest tree that is read: over 100,000 entries in one directory.
 pub const TREE_BYTES_MAX: u64 = 16 << 20;
-
-/// An object that stands untouched for this long is made young again when it is written once more,
-/// so that no prune with a longer grace takes it away under us.
-const FRESHEN_AFTER: Duration = Duration::from_secs(3600);
 
 /// gix's form of an id.
 pub(crate) fn to_gix(id: &ObjectId) -> gix::ObjectId {
@@ -289,25 +281,9 @@ impl Ledger {
         Ok(id)
     }
 
-    fn loose_path(&self, id: &ObjectId) -> PathBuf {
+    pub(crate) fn loose_path(&self, id: &ObjectId) -> PathBuf {
         let hex = id.to_string();
         self.dir().join("objects").join(&hex[..2]).join(&hex[2..])
-    }
-
-    /// Makes an object young again that no ref holds yet, if it is old.
-    fn freshen(&self, id: &ObjectId) -> Result<(), LedgerError> {
-        let path = self.loose_path(id);
-        let Ok(modified) = fs::metadata(&path).and_then(|found| found.modified()) else {
-            return Ok(()); // in a pack: packs hold what refs reach, and are not pruned
-        };
-        if modified.elapsed().is_ok_and(|age| age > FRESHEN_AFTER) {
-            let touch = || {
-                let now = TimeSpec::UTIME_NOW;
-                futimens(&File::open(&path)?, &now, &now).map_err(std::io::Error::from)
-            };
-            touch().map_err(LedgerError::io("touch", &path))?;
-        }
-        Ok(())
     }
 
     /// Puts everything on the disk that this process wrote, with the names of it.

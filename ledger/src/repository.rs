@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use gdo_core::id::ObjectId;
 
@@ -71,6 +72,7 @@ pub struct Ledger {
     refs: gix::refs::file::Store,
     unsynced: Mutex<BTreeSet<ObjectId>>,
     flushing: Mutex<()>,
+    packs_freshened: Mutex<Option<Instant>>,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -159,6 +161,7 @@ impl Ledger {
             refs,
             unsynced: Mutex::default(),
             flushing: Mutex::default(),
+            packs_freshened: Mutex::default(),
         })
     }
 
@@ -185,7 +188,7 @@ impl Ledger {
     /// # Errors
     /// A path that is not UTF-8, or the disk fails.
     pub fn write_config(&self, input: &ConfigInput) -> Result<(), LedgerError> {
-        let text = config_text(self.format, &self.from_here(&input.hooks_path), input)?;
+        let text = config_text(self.format, &self.seen_by_hooks(&input.hooks_path), input)?;
         let path = self.dir.join("config");
         if fs::read(&path).is_ok_and(|found| found == text.as_bytes()) {
             return Ok(());
@@ -202,7 +205,7 @@ impl Ledger {
 
     /// A path as hooks see it, which git runs in the repository: what stands beside it is named
     /// relative to it, so that a push after a move still finds its hooks.
-    fn from_here(&self, path: &Path) -> PathBuf {
+    fn seen_by_hooks(&self, path: &Path) -> PathBuf {
         let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
         match path.file_name() {
             Some(name) if parent.as_deref() == self.dir.parent() => Path::new("..").join(name),
@@ -221,6 +224,13 @@ impl Ledger {
     /// Held while objects are synced: whoever comes next must not go on before they are.
     pub(crate) fn flushing(&self) -> MutexGuard<'_, ()> {
         self.flushing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the packs were last made young.
+    pub(crate) fn packs_freshened(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.packs_freshened
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The objects that this process wrote and has not synced yet.

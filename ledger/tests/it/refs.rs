@@ -142,3 +142,31 @@ fn a_bad_name_and_a_held_lock_are_told_apart() {
         "{error}"
     );
 }
+
+#[test]
+fn listing_passes_over_locks_and_names_a_broken_ref() {
+    let test = TestLedger::new();
+    let dir = test.ledger.dir().join("refs/gdo/main");
+    std::fs::create_dir_all(&dir).expect("mkdir");
+    std::fs::write(dir.join("head.lock"), "").expect("write");
+    std::fs::write(dir.join(".tmpAbCdEf"), "half").expect("write");
+    assert!(
+        test.ledger
+            .list_refs("refs/gdo/main/")
+            .expect("list")
+            .is_empty()
+    );
+    std::fs::write(dir.join("cert"), "").expect("write");
+    let error = test
+        .ledger
+        .list_refs("refs/gdo/main/")
+        .expect_err("broken")
+        .to_string();
+    assert!(error.contains("refs/gdo/main"), "{error}");
+    let error = test
+        .ledger
+        .read_ref("refs/gdo/main/cert")
+        .expect_err("broken")
+        .to_string();
+    assert!(error.contains("refs/gdo/main/cert"), "{error}");
+}

@@ -118,6 +118,55 @@ fn maintenance_packs_what_refs_hold_and_prunes_what_nothing_holds_after_the_grac
 }
 
 #[test]
+fn what_is_written_once_more_outlives_the_grace() {
+    let test = TestLedger::new();
+    let ledger = &test.ledger;
+    let packed = ledger.write_blob(b"packed, then nobody's").expect("write");
+    ledger
+        .transaction(&[RefEdit::set("refs/gdo/main/cert", None, packed)])
+        .expect("set");
+    let pack = MaintenanceInput {
+        loose_max: 1,
+        ..MaintenanceInput::default()
+    };
+    assert!(ledger.maintain(&pack).expect("maintained").packed);
+    ledger
+        .transaction(&[RefEdit::remove("refs/gdo/main/cert", packed)])
+        .expect("remove");
+    let loose = ledger.write_blob(b"loose, and nobody's").expect("write");
+    let lost = ledger.write_blob(b"not wanted any more").expect("write");
+    let script = "find objects -type f -exec touch -d '30 days ago' {} +";
+    let aged = std::process::Command::new("sh")
+        .args(["-c", script])
+        .current_dir(ledger.dir())
+        .status();
+    assert!(aged.expect("find and touch run").success());
+    for (id, content) in [
+        (packed, "packed, then nobody's"),
+        (loose, "loose, and nobody's"),
+    ] {
+        assert_eq!(
+            ledger
+                .write_blob(content.as_bytes())
+                .expect("write once more"),
+            id
+        );
+    }
+    let join = MaintenanceInput {
+        packs_max: 1,
+        ..MaintenanceInput::default()
+    };
+    assert!(ledger.maintain(&join).expect("maintained").joined);
+    let fresh = Ledger::open(ledger.dir()).expect("opens");
+    assert!(
+        fresh.contains(&packed) && fresh.contains(&loose),
+        "made young"
+    );
+    assert!(!fresh.contains(&lost), "old and nobody's");
+    test.fsck();
+}
+
+#[test]
 fn locks_of_the_dead_are_removed_and_nothing_else() {
     let test = TestLedger::new();
     let ledger = &test.ledger;
