@@ -222,6 +222,45 @@ impl Org {
         )
     }
 
+    /// Makes a key for a person and has the member of `clone` propose them with a role.
+    ///
+    /// # Panics
+    /// The proposal is not merged.
+    #[track_caller]
+    pub fn add_person(&self, clone: &Clone, name: &str, role: &str) {
+        let key = self.environment.make_key(name);
+        let key = fs::read_to_string(key).expect("it was just made");
+        let text = format!(
+            "kind = \"person\"\nkeys = [\"{}\"]\nroles = [\"{role}\"]\nstatus = \"active\"\nweight = 1\n",
+            key.trim()
+        );
+        clone.commit(&[(&format!(".gdo/roster/{name}.toml"), &text)]);
+        clone.propose(&[]).accepted().shows("policy       pass");
+        clone.pull();
+    }
+
+    /// Waits until the daemon has logged a text since it was started.
+    ///
+    /// # Panics
+    /// It does not within a minute.
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) {
+        let mut command = self.environment.command("timeout");
+        command
+            .args(["60", "tail", "-n", "+1", "-f"])
+            .arg(self.dir.join("run/node.log"));
+        let mut tail = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("coreutils must be installed");
+        let stdout = BufReader::new(tail.stdout.take().expect("it is piped"));
+        let mut lines = stdout.lines().map_while(Result::ok);
+        let found = lines.any(|line| line.contains(text));
+        let _ = tail.kill();
+        let _ = tail.wait();
+        assert!(found, "the node never logged '{text}':\n{}", self.log());
+    }
+
     /// A gdo command about this node, run to its end.
     #[must_use]
     pub fn gdo(&self, arguments: &[&str]) -> Seen {

@@ -49,6 +49,20 @@ fn profile_dir() -> PathBuf {
     dir.expect("a test lies in target/<profile>/deps")
 }
 
+/// Bytes that do not compress, the same every time.
+#[must_use]
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let next = || {
+        // Marsaglia's xorshift64.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[0]
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
 /// The environment of one person's commands: nothing of the machine's user gets in.
 #[derive(Clone, Debug)]
 pub struct Environment {
