@@ -12,6 +12,7 @@
 mod layout;
 mod unpack;
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -122,6 +123,30 @@ impl ImageCache {
         image(digest, &home, made?)
     }
 
+    /// Removes what earlier processes began to unpack and did not finish.
+    ///
+    /// For the start of a node: nobody else may be preparing images in this cache meanwhile.
+    ///
+    /// # Errors
+    /// [`ImageError::Io`] naming what could not be removed; a cache that is not there is fine.
+    pub fn sweep(&self) -> Result<(), ImageError> {
+        let entries = match fs::read_dir(&self.root) {
+            Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(ImageError::io("list", &self.root))?,
+        };
+        for entry in entries {
+            let path = entry.map_err(ImageError::io("list", &self.root))?.path();
+            let name = path
+                .file_name()
+                .map(OsStr::as_encoded_bytes)
+                .unwrap_or_default();
+            if name.starts_with(UNFINISHED.as_bytes()) {
+                fs::remove_dir_all(&path).map_err(ImageError::io("remove", path))?;
+            }
+        }
+        Ok(())
+    }
+
     fn make(&self, layout: &Layout, half: &Path) -> Result<Settings, ImageError> {
         let variant = layout.variant()?;
         let rootfs = half.join("rootfs");
@@ -189,11 +214,14 @@ fn read_settings(home: &Path) -> Result<Option<Settings>, ImageError> {
     }
 }
 
+/// How the names of half-unpacked images begin.
+const UNFINISHED: &str = "unfinished-";
+
 /// A name that no other thread or process of this machine uses at the moment.
 fn unfinished_name() -> String {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     format!(
-        "unfinished-{}-{}",
+        "{UNFINISHED}{}-{}",
         std::process::id(),
         COUNTER.fetch_add(1, Ordering::Relaxed)
     )

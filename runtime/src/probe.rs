@@ -80,9 +80,10 @@ fn read(path: &str) -> Option<String> {
 
 /// The newest system call that is needed is `close_range` of Linux 5.9.
 fn kernel() -> Check {
-    let release = uname()
-        .map(|name| name.release().to_string_lossy().into_owned())
-        .unwrap_or_else(|errno| errno.to_string());
+    let release = uname().map_or_else(
+        |errno| errno.to_string(),
+        |name| name.release().to_string_lossy().into_owned(),
+    );
     let mut numbers = release
         .split(['.', '-'])
         .map_while(|part| part.parse::<u32>().ok());

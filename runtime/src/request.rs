@@ -157,7 +157,7 @@ impl Limits {
             ("cpu_ms", self.cpu_ms, 86_400_000),
             ("memory_mib", self.memory_mib, 1 << 20),
             ("pids", self.pids, 1 << 15),
-            ("output_kib", self.output_kib, 1 << 18),
+            ("output_kib", self.output_kib, 1 << 14),
             ("tmp_mib", self.tmp_mib, 1 << 20),
         ] {
             if value == 0 || value > max {

@@ -474,3 +474,20 @@ fn an_absolute_path_is_one_of_the_image() {
     let root = images.prepare(vec![layer]).expect("prepare").rootfs;
     assert_eq!(text(&root.join("etc/own")), "own");
 }
+
+#[test]
+fn what_a_killed_process_began_to_unpack_is_swept_and_finished_images_stay() {
+    let images = Images::new();
+    images
+        .cache()
+        .sweep()
+        .expect("a cache that is not there is fine");
+    let image = images
+        .prepare(vec![Layer::new().file("a", 0o644, b"a")])
+        .expect("prepare");
+    let half = images.dir.path().join("cache/rootfs/unfinished-1-0");
+    fs::create_dir_all(half.join("rootfs/bin")).expect("make");
+    images.cache().sweep().expect("sweep");
+    assert!(!half.exists());
+    assert_eq!(text(&image.rootfs.join("a")), "a");
+}
