@@ -349,6 +349,8 @@ mod tests {
             (GOOD.replace("2026-11-21 *", "~ monthly"), 3),
             (GOOD.replace("* Coffee", "* (code) Coffee"), 3),
             (GOOD.replace("Coffee", "Coffee; x"), 3),
+            (GOOD.replace("Coffee ", "Coffee\u{a0}"), 3),
+            (GOOD.replace("Coffee ", "Coffee\u{200b} "), 3),
             (GOOD.replace("a remark", ":a:b:"), 5),
             (GOOD.replace("a remark", "x: y, ext: z"), 5),
             (GOOD.replace("a remark", "ext: y, for: z"), 5),
