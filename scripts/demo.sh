@@ -10,4 +10,4 @@ scripts/build.sh release
 say "playing journeys A and B"
 GDO=$CARGO_TARGET_DIR/release/gdo
 export GDO
-exec tests/demo.sh
+exec scripts/with-cgroups.sh tests/demo.sh

@@ -10,5 +10,5 @@ names=$(grep -rh -A 3 --include='*.rs' --exclude-dir=target '#\[ignore = "soak' 
 # shellcheck disable=SC2086  # a list of words
 say "soaking:" $names
 # shellcheck disable=SC2086
-cargo test --locked --workspace --release --no-fail-fast -- --ignored $names
+scripts/with-cgroups.sh cargo test --locked --workspace --release --no-fail-fast -- --ignored $names
 say "soak: ok"

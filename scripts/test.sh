@@ -9,10 +9,10 @@ say "building the dapps into $GDO_SHARE"
 dapps/build.sh "$GDO_SHARE" >&2
 if cargo nextest --version >/dev/null 2>&1; then
     say "running all tests (cargo nextest), then the examples in documentation (cargo test --doc)"
-    cargo nextest run --locked --workspace
+    scripts/with-cgroups.sh cargo nextest run --locked --workspace
     cargo test --locked --workspace --doc -q
 else
     say "running all tests (cargo test; cargo nextest would be faster but is not installed)"
-    cargo test --locked --workspace
+    scripts/with-cgroups.sh cargo test --locked --workspace
 fi
 say "test: ok"
