@@ -401,7 +401,16 @@ impl State {
         // The certificate first: one that is ahead of main is carried on from at the next start.
         self.ledger.transaction(&[RefEdit::set(name, old, proof)])?;
         fault::point("certificate named");
-        let mut edits = vec![RefEdit::set(refs.main(), Some(self.checkpoint.id), next.id)];
+        let head = self
+            .ledger
+            .read_ref(&refs.head())
+            .map_err(LedgerError::from)?;
+        // The head of what is left over the checkpoint is computed when it is asked for; until then
+        // it is the checkpoint, and never something older than main.
+        let mut edits = vec![
+            RefEdit::set(refs.main(), Some(self.checkpoint.id), next.id),
+            RefEdit::set(refs.head(), head, next.id),
+        ];
         let disposed: Vec<ObjectId> = next.record.disposed().collect();
         let ended = disposed.iter().filter_map(|block| self.proposal_of(block));
         edits.extend(ended.map(|id| RefEdit::remove(refs.proposal(id), id)));
@@ -418,6 +427,7 @@ impl State {
         });
         let roster_changed = next.rules.roster != self.checkpoint.rules.roster;
         self.known.set_rules(next.rules.clone());
+        self.head = next.id;
         self.checkpoint = next;
         if roster_changed {
             self.export_signers()?;
