@@ -100,21 +100,17 @@ impl<'a> Audit<'a> {
     /// The chain of first parents does not end in a genesis, or cannot be read.
     pub fn new(ledger: &'a Ledger, branch: &str, main: &ObjectId) -> Result<Self, AuditError> {
         let objects = ledger.objects().rehashing();
-        let mut chain = vec![*main];
-        let mut heights = BTreeMap::new();
-        let mut at = *main;
-        while let Some(previous) = objects.parsed(&at)?.1.parents.first() {
-            at = *previous;
-            chain.push(at);
-        }
-        chain.reverse();
-        for (height, id) in (0..).zip(&chain) {
-            heights.insert(*id, Height(height));
-        }
+        let chain = chain_to(&objects, main, None)?;
+        let genesis = *chain.first().unwrap_or(main);
+        let heights = (0..)
+            .map(Height)
+            .zip(&chain)
+            .map(|(height, id)| (*id, height))
+            .collect();
         Ok(Self {
             ledger,
             objects,
-            id: LedgerId(at),
+            id: LedgerId(genesis),
             branch: branch.to_owned(),
             chain,
             heights,
@@ -127,6 +123,29 @@ impl<'a> Audit<'a> {
             heads: RefCell::default(),
             last: None,
         })
+    }
+
+    /// Goes on to a newer main: what was audited is not audited again.
+    ///
+    /// # Errors
+    /// `main` does not build on the newest checkpoint that the audit knows, or cannot be read.
+    pub fn advance(&mut self, main: &ObjectId) -> Result<(), AuditError> {
+        let known = self.chain.last().copied();
+        let more = chain_to(&self.objects, main, known)?;
+        if known != more.first().copied() {
+            return Err(AuditError::Checkpoint {
+                height: Height(self.chain.len() as u64),
+                id: *main,
+                reason: "it does not build on the newest checkpoint that was audited".to_owned(),
+            });
+        }
+        for id in more.into_iter().skip(1) {
+            self.heights.insert(id, Height(self.chain.len() as u64));
+            self.chain.push(id);
+        }
+        // What was no head over a known checkpoint may be one now.
+        self.heads.borrow_mut().clear();
+        Ok(())
     }
 
     /// The ledger that genesis makes.
@@ -259,4 +278,23 @@ impl<'a> Audit<'a> {
         })?;
         Ok((raw, commit))
     }
+}
+
+/// The chain of first parents down to `end` or to a commit without parents, oldest first.
+fn chain_to(
+    objects: &Objects,
+    main: &ObjectId,
+    end: Option<ObjectId>,
+) -> Result<Vec<ObjectId>, LedgerError> {
+    let mut chain = vec![*main];
+    let mut at = *main;
+    while end != Some(at) {
+        match objects.parsed(&at)?.1.parents.first() {
+            Some(previous) => at = *previous,
+            None => break,
+        }
+        chain.push(at);
+    }
+    chain.reverse();
+    Ok(chain)
 }

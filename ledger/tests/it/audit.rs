@@ -277,6 +277,32 @@ fn a_ledger_that_was_made_right_holds() {
 }
 
 #[test]
+fn an_audit_goes_on_where_it_ended() {
+    let it = Growing::grown();
+    let chain = it
+        .test
+        .ledger
+        .read_checkpoint(&it.main.id)
+        .expect("main")
+        .parents[0];
+    let mut audit = Audit::new(&it.test.ledger, "main", &chain).expect("starts");
+    let mut heights = Vec::new();
+    while let Some(found) = audit.next_checkpoint().expect("holds") {
+        heights.push(found.checkpoint.height.0);
+    }
+    audit.advance(&it.main.id).expect("main builds on it");
+    while let Some(found) = audit.next_checkpoint().expect("holds") {
+        heights.push(found.checkpoint.height.0);
+    }
+    assert_eq!(heights, [0, 1, 2, 3]);
+    let error = audit
+        .advance(&it.test.genesis)
+        .expect_err("backwards")
+        .to_string();
+    assert!(error.contains("does not build on"), "{error}");
+}
+
+#[test]
 fn whatever_a_checkpoint_says_wrongly_is_named() {
     let it = Growing::grown();
     let good = it.test.ledger.read_checkpoint(&it.main.id).expect("main");
