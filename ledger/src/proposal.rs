@@ -271,10 +271,11 @@ impl Reader<'_> {
         for operation in &delta {
             let path = &operation.path;
             if is_kernel_managed(path) {
-                let branch = self.rules.branch.to_owned();
+                let (path, is_new) = (path.clone(), operation.old.is_none());
                 return Err(Refusal::KernelManaged {
-                    path: path.clone(),
-                    branch,
+                    path,
+                    base: *base,
+                    is_new,
                 }
                 .into());
             }

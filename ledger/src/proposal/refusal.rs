@@ -100,8 +100,10 @@ pub enum Refusal {
     KernelManaged {
         /// The path.
         path: RepoPath,
-        /// The branch that is proposed to.
-        branch: String,
+        /// The base of the proposal.
+        base: ObjectId,
+        /// Whether the base has no such file.
+        is_new: bool,
     },
     /// A path of records with letters that records may not have.
     #[error("{path}: a path of records, expected segments of a-z, 0-9, '.', '_' and '-'")]
@@ -143,13 +145,16 @@ pub enum Refusal {
     Note(FormatError),
 }
 
+/// Signs the last commit once more, with what was added to it.
+const AMEND: &str = "git commit --quiet --amend --no-edit --allow-empty -S";
+
 impl Refusal {
     /// What to do about it: commands and advice, a line each.
     #[must_use]
     pub fn hints(&self) -> Vec<String> {
         let rebase = |branch: &str| {
             vec![
-                format!("git fetch origin"),
+                "git fetch origin".to_owned(),
                 format!("git rebase origin/{branch}"),
             ]
         };
@@ -161,16 +166,23 @@ impl Refusal {
             Self::Author { member, .. } => vec![
                 format!("git config user.name {member}"),
                 format!("git config user.email {member}@example.invalid"),
-                "git commit --amend --no-edit --reset-author -S".to_owned(),
+                format!("{AMEND} --reset-author"),
             ],
-            Self::KernelManaged { path, branch } => vec![
-                format!("git checkout origin/{branch} -- {path}"),
-                "git commit --amend --no-edit -S".to_owned(),
-            ],
+            Self::KernelManaged {
+                path, is_new: true, ..
+            } => {
+                vec![format!("git rm --quiet '{path}'"), AMEND.to_owned()]
+            }
+            Self::KernelManaged { path, base, .. } => {
+                vec![
+                    format!("git checkout --quiet {base} -- '{path}'"),
+                    AMEND.to_owned(),
+                ]
+            }
             Self::BlobTooLarge { path, .. } => vec![
                 format!("git lfs track '{path}'"),
                 format!(
-                    "git rm --cached '{path}' && git add .gitattributes '{path}' && git commit --amend --no-edit -S"
+                    "git rm --quiet --cached '{path}' && git add .gitattributes '{path}' && {AMEND}"
                 ),
             ],
             Self::Tree(TreeError::TooManyPaths { .. }) => {
@@ -182,7 +194,7 @@ impl Refusal {
 }
 
 fn signer_hints(reason: &SignerError, branch: &str) -> Vec<String> {
-    let again = format!("git rebase --force-rebase -S origin/{branch}");
+    let again = format!("git rebase --quiet --force-rebase -S origin/{branch}");
     match reason {
         SignerError::Unsigned | SignerError::Header { .. } | SignerError::Signature(_) => vec![
             "git config gpg.format ssh".to_owned(),

@@ -345,6 +345,54 @@ fn hostile_content_is_refused_by_path_with_a_way_out() {
     );
 }
 
+/// Runs what a refusal advises, in the clone, and reads the proposal again.
+fn follow(test: &TestLedger, clone: &Clone, refused: &Refusal) -> Proposal {
+    let hints = refused.hints();
+    assert!(!hints.is_empty(), "{refused} has no hint");
+    let script = hints.join(" &&\n");
+    let home = clone.dir.parent().expect("a home");
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(&clone.dir)
+        .env("HOME", home)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .output()
+        .expect("sh runs");
+    assert!(
+        output.status.success(),
+        "{script}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    read_with(test, &test.take(clone)).unwrap_or_else(|error| panic!("after {script}: {error}"))
+}
+
+#[test]
+fn who_follows_the_hints_of_a_refusal_gets_through() {
+    let test = TestLedger::new();
+    let clone = test.clone_for("alice");
+    let home = clone.dir.parent().expect("a home");
+    std::fs::create_dir(home.join(".ssh")).expect("mkdir");
+    for file in ["id_ed25519", "id_ed25519.pub"] {
+        std::fs::copy(home.join(file), home.join(".ssh").join(file)).expect("copy a key");
+    }
+    clone.run(&["config", "commit.gpgsign", "false"]);
+    clone.write("x", b"1");
+    clone.commit("one");
+    clone.write("y", b"2");
+    let refused = refusal(propose(&test, &clone, "two"));
+    assert_eq!(paths(&follow(&test, &clone, &refused)), ["x", "y"]);
+    clone.write(".gdo/checkpoint.json", b"{}\n");
+    clone.write(".gdo/evidence/mine", b"x");
+    let refused = refusal(propose(&test, &clone, "kernel"));
+    // Two files are wrong, and each refusal names one.
+    clone.run(&["rm", "--quiet", ".gdo/evidence/mine"]);
+    assert_eq!(paths(&follow(&test, &clone, &refused)), ["x", "y"]);
+    clone.write(".gdo/evidence/mine", b"x");
+    clone.write("z", b"3");
+    let refused = refusal(propose(&test, &clone, "kernel"));
+    assert_eq!(paths(&follow(&test, &clone, &refused)), ["x", "y", "z"]);
+}
+
 #[test]
 fn a_note_says_something_and_another_empty_proposal_is_refused() {
     let test = TestLedger::new();
