@@ -15,14 +15,14 @@ pub struct Outcome {
     pub cpu_exceeded: bool,
     /// The kernel killed one of its processes for memory, not necessarily the first one.
     pub oom: bool,
-    /// stdout, stderr or the report was longer than `output_kib`.
+    /// stdout and stderr together, or the report, were longer than `output_kib`.
     pub truncated: bool,
     /// The caller took the request back and the run was killed.
     pub cancelled: bool,
-    /// What it wrote to stdout, at most `output_kib`.
+    /// What it wrote to stdout; with stderr at most `output_kib`.
     #[serde(with = "hex::serde")]
     pub stdout: Vec<u8>,
-    /// What it wrote to stderr, at most `output_kib`.
+    /// What it wrote to stderr; with stdout at most `output_kib`.
     #[serde(with = "hex::serde")]
     pub stderr: Vec<u8>,
     /// `/gdo/out/report.json`, if it is there, a regular file, and within `output_kib`.

@@ -3,8 +3,10 @@
 //! Plain values: the manifest's vocabulary lives in the core crate, and the helper process reads
 //! these from a pipe before anything else of the program is initialised.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SandboxError;
@@ -33,7 +35,7 @@ pub struct Limits {
     pub memory_mib: u64,
     /// Processes and threads.
     pub pids: u64,
-    /// Size of stdout and of stderr, each, and of the report, in KiB.
+    /// Size of stdout and stderr together, and of the report by itself, in KiB.
     pub output_kib: u64,
     /// Size of `/tmp`, in MiB.
     pub tmp_mib: u64,
@@ -143,6 +145,16 @@ impl RunRequest {
                 .map_err(SandboxError::io(format!("open {name} {}", path.display())))?;
             if meta.is_dir() != (name != "context") {
                 return refuse(format!("{name} {} is of the wrong kind", path.display()));
+            }
+            // Inside of a container that root runs its user is nobody; a validator that cannot read
+            // its input might take that for the author's fault.
+            let needed = if meta.is_dir() { 0o005 } else { 0o004 };
+            if geteuid().is_root() && meta.mode() & needed != needed {
+                let mode = meta.mode() & 0o777;
+                let path = path.display();
+                return refuse(format!(
+                    "{name} {path} has mode {mode:o}, not readable by everybody"
+                ));
             }
         }
         self.limits.check()

@@ -56,8 +56,8 @@ struct Pipe {
 }
 
 impl Pipe {
-    /// Reads what is there; true when it would have been more than `max`.
-    fn read(&mut self, max: usize) -> io::Result<bool> {
+    /// Reads what is there into at most `room` bytes; true when it would have been more.
+    fn read(&mut self, room: usize) -> io::Result<bool> {
         let Some(file) = &mut self.file else {
             return Ok(false);
         };
@@ -70,9 +70,9 @@ impl Pipe {
         if count == 0 {
             self.file = None;
         }
-        let room = max.saturating_sub(self.bytes.len()).min(count);
-        self.bytes.extend_from_slice(&chunk[..room]);
-        Ok(room < count)
+        let kept = room.min(count);
+        self.bytes.extend_from_slice(&chunk[..kept]);
+        Ok(kept < count)
     }
 }
 
@@ -104,12 +104,10 @@ pub(super) fn drain(running: Running<'_>, bounds: &Bounds<'_>) -> io::Result<Dra
         if stop.is_none() {
             let ready = wait(&running.pidfd, &pipes, ended, killed.is_some(), timeout)?;
             ended |= ready[0];
-            for (pipe, _) in pipes
-                .iter_mut()
-                .zip(&ready[1..3])
-                .filter(|(_, ready)| **ready)
-            {
-                if pipe.read(bounds.output_bytes_max)? {
+            for at in 0..pipes.len() {
+                let written: usize = pipes.iter().map(|pipe| pipe.bytes.len()).sum();
+                let room = bounds.output_bytes_max.saturating_sub(written);
+                if ready[at + 1] && pipes[at].read(room)? {
                     stop = Some(Killed::Output);
                 }
             }

@@ -235,15 +235,18 @@ fn processor_time_is_counted_over_all_processes() {
 #[test]
 fn a_flood_of_output_is_cut_and_ends_the_run() {
     let fixture = Fixture::new();
-    for script in ["yes", "yes >&2", "yes | head -c 20000; exit 0"] {
+    for script in [
+        "yes",
+        "yes >&2",
+        "yes | head -c 20000; exit 0",
+        "yes | head -c 10000; yes | head -c 10000 >&2; exit 0",
+    ] {
         let outcome = fixture.run_within(small(), script);
+        let expected = Judgement::Inconclusive(Reason::OutputTruncated);
+        assert_eq!(judge(&outcome), expected, "{script}");
         assert_eq!(
-            judge(&outcome),
-            Judgement::Inconclusive(Reason::OutputTruncated),
-            "{script}"
-        );
-        assert!(
-            outcome.stdout.len().max(outcome.stderr.len()) == 16 << 10,
+            outcome.stdout.len() + outcome.stderr.len(),
+            16 << 10,
             "{script}"
         );
     }

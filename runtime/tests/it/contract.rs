@@ -152,6 +152,11 @@ fn requests_that_contradict_themselves_are_refused_by_name() {
     odd_env.env.push("ODD".into());
     let mut relative = good.clone();
     relative.base = "base".into();
+    let mut hidden = good.clone();
+    hidden.context = fixture.path("hidden.json");
+    std::fs::write(&hidden.context, "{}").expect("write");
+    let secret = PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&hidden.context, secret).expect("chmod");
     let mut absent = good.clone();
     absent.candidate = fixture.path("absent");
     for (request, word) in [
@@ -160,6 +165,7 @@ fn requests_that_contradict_themselves_are_refused_by_name() {
         (odd_env, "\"ODD\""),
         (relative, "base"),
         (absent, "candidate"),
+        (hidden, "mode 600"),
     ] {
         let problem = fixture.sandbox.run(&request).expect_err(word);
         assert!(problem.to_string().contains(word), "{problem}");
