@@ -45,11 +45,21 @@ pub enum Command {
     Reject(command::note::Note),
     /// Withdraw your own proposal: sign a note that says so, and push it
     Withdraw(command::note::Note),
+    /// Audit the ledger from genesis: every signature, tree, verdict and certificate
+    Verify(command::verify::Verify),
     /// Check rules before you propose them
     #[command(subcommand)]
     Policy(command::policy::Policy),
+    /// Write and try validators
+    #[command(subcommand)]
+    Dapp(command::dapp::Dapp),
+    /// Check this machine and its node, and say what to do
+    Doctor,
     /// Serve git to an SSH login, as the forced command of its key
     ServeSshCommand,
+    /// Print this help of all commands as one document
+    #[command(hide = true)]
+    HelpReference,
     /// Print shell completions
     Completions(Completions),
 }

@@ -8,6 +8,8 @@ use gdo_core::proposal::NoteVerb;
 use crate::arguments::{Arguments, Command};
 use crate::error::CommandError;
 
+pub mod dapp;
+pub mod doctor;
 pub mod hook;
 pub mod init;
 pub mod log;
@@ -15,10 +17,12 @@ pub mod node;
 pub mod note;
 pub mod policy;
 pub mod proposals;
+pub mod reference;
 pub mod roster;
 pub mod show;
 pub mod ssh;
 pub mod status;
+pub mod verify;
 
 /// Does what was asked for.
 ///
@@ -39,7 +43,11 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Reject(note) => note.run(NoteVerb::Reject, dir, json),
         Command::Withdraw(note) => note.run(NoteVerb::Withdraw, dir, json),
         Command::Policy(policy) => policy.run(dir, json),
+        Command::Verify(verify) => verify.run(dir, json),
+        Command::Dapp(dapp) => dapp.run(dir, json),
+        Command::Doctor => doctor::run(dir, json),
         Command::ServeSshCommand => ssh::run(dir),
+        Command::HelpReference => reference::run(),
         Command::Completions(completions) => {
             let mut command = Arguments::command();
             clap_complete::generate(completions.shell, &mut command, "gdo", &mut std::io::stdout());

@@ -50,6 +50,12 @@ impl CommandError {
         self
     }
 
+    /// What went wrong.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Prints the error for people and gives its exit code.
     pub fn report(&self) -> ExitCode {
         eprintln!("gdo: {}", self.message);

@@ -48,7 +48,12 @@ impl Finding {
     /// A finding of a file as a whole.
     #[must_use]
     pub fn new(severity: Severity, file: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity, file: file.into(), line: None, message: message.into() }
+        Self {
+            severity,
+            file: file.into(),
+            line: None,
+            message: message.into(),
+        }
     }
 
     /// Prints a finding, a line of data.
@@ -56,8 +61,14 @@ impl Finding {
     /// # Errors
     /// Standard output cannot be written.
     pub fn print(&self) -> Result<(), CommandError> {
-        let word = if self.severity == Severity::Error { "error" } else { "warning" };
-        let line = self.line.map_or_else(String::new, |line| format!(":{line}"));
+        let word = if self.severity == Severity::Error {
+            "error"
+        } else {
+            "warning"
+        };
+        let line = self
+            .line
+            .map_or_else(String::new, |line| format!(":{line}"));
         output::line(&format!("{word}: {}{line}: {}", self.file, self.message))
     }
 }
@@ -76,7 +87,9 @@ impl From<FileError> for Finding {
 /// Whether no finding is an error.
 #[must_use]
 pub fn is_sound(findings: &[Finding]) -> bool {
-    findings.iter().all(|finding| finding.severity != Severity::Error)
+    findings
+        .iter()
+        .all(|finding| finding.severity != Severity::Error)
 }
 
 /// Lints all rules that `files` hold.
@@ -86,7 +99,10 @@ pub fn is_sound(findings: &[Finding]) -> bool {
 pub fn rules(files: &dyn Files) -> Result<Vec<Finding>, CommandError> {
     let mut findings = Vec::new();
     let policy = match files.read(POLICY_FILE)? {
-        None => Err(FileError::new(POLICY_FILE, "missing, expected the ledger's policy")),
+        None => Err(FileError::new(
+            POLICY_FILE,
+            "missing, expected the ledger's policy",
+        )),
         Some(text) => Policy::parse(&text),
     };
     let roster = read_roster(files)?;
@@ -99,12 +115,19 @@ pub fn rules(files: &dyn Files) -> Result<Vec<Finding>, CommandError> {
             return Ok(findings);
         }
     };
-    let Some(dapps) = dapps else { return Ok(findings) };
-    findings.extend(guard::check(&policy, &roster, &dapps).into_iter().map(Finding::from));
+    let Some(dapps) = dapps else {
+        return Ok(findings);
+    };
+    findings.extend(
+        guard::check(&policy, &roster, &dapps)
+            .into_iter()
+            .map(Finding::from),
+    );
     findings.extend(sight(&policy, &dapps));
     findings.extend(coverage(&policy, &dapps));
     if policy.recovery.is_none() {
-        let message = "no [recovery]: a ledger that lost its quorum stays stuck; name k offline keys";
+        let message =
+            "no [recovery]: a ledger that lost its quorum stays stuck; name k offline keys";
         findings.push(Finding::new(Severity::Warning, POLICY_FILE, message));
     }
     Ok(findings)
@@ -113,7 +136,11 @@ pub fn rules(files: &dyn Files) -> Result<Vec<Finding>, CommandError> {
 /// Lints a policy alone, where neither roster nor dapps are known.
 #[must_use]
 pub fn policy(text: &str) -> Vec<Finding> {
-    Policy::parse(text).err().map(Finding::from).into_iter().collect()
+    Policy::parse(text)
+        .err()
+        .map(Finding::from)
+        .into_iter()
+        .collect()
 }
 
 fn read_roster(files: &dyn Files) -> Result<Result<Roster, FileError>, CommandError> {
@@ -128,7 +155,11 @@ fn read_roster(files: &dyn Files) -> Result<Result<Roster, FileError>, CommandEr
         let error = FileError::new(ROSTER_DIR, "no member, expected <member>.toml files");
         return Ok(Err(error));
     }
-    Ok(Roster::parse(found.iter().map(|(path, text)| (path.as_str(), text.as_str()))))
+    Ok(Roster::parse(
+        found
+            .iter()
+            .map(|(path, text)| (path.as_str(), text.as_str())),
+    ))
 }
 
 /// The manifests; `None` if one of them is wrong.
@@ -141,7 +172,10 @@ fn read_dapps(
     for folder in files.list(DAPPS_DIR)? {
         let file = format!("{DAPPS_DIR}/{folder}/dapp.toml");
         let manifest = match files.read(&file)? {
-            None => Err(FileError::new(&file, "missing, expected the dapp's manifest")),
+            None => Err(FileError::new(
+                &file,
+                "missing, expected the dapp's manifest",
+            )),
             Some(text) => Manifest::parse(&file, &text).and_then(|manifest| {
                 if manifest.name.as_str() == folder {
                     return Ok(manifest);
@@ -177,7 +211,8 @@ pub fn image(
     let index = format!("{dir}/index.json");
     let name = &manifest.name;
     let Some(text) = files.read(&index)? else {
-        let message = format!("missing: dapp '{name}' has no image, so its verdicts are inconclusive");
+        let message =
+            format!("missing: dapp '{name}' has no image, so its verdicts are inconclusive");
         return Ok(Some(Finding::new(Severity::Error, index, message)));
     };
     let platforms = match lint::platforms(&text) {
@@ -228,9 +263,14 @@ fn sight(policy: &Policy, dapps: &BTreeMap<DappName, Manifest>) -> Vec<Finding> 
     let mut findings = Vec::new();
     for rule in policy.rules() {
         for name in &rule.dapps {
-            let Some(manifest) = dapps.get(name) else { continue };
+            let Some(manifest) = dapps.get(name) else {
+                continue;
+            };
             let reads = &manifest.validator.reads;
-            if reads.iter().all(|glob| witness::paths(glob, &rule.path).next().is_none()) {
+            if reads
+                .iter()
+                .all(|glob| witness::paths(glob, &rule.path).next().is_none())
+            {
                 let globs: Vec<&str> = reads.iter().map(gdo_core::path::Glob::as_str).collect();
                 let message = format!(
                     "rule \"{}\": dapp '{name}' cannot see what it is to judge; it reads {}",
@@ -248,7 +288,11 @@ fn sight(policy: &Policy, dapps: &BTreeMap<DappName, Manifest>) -> Vec<Finding> 
 fn coverage(policy: &Policy, dapps: &BTreeMap<DappName, Manifest>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, manifest) in dapps {
-        for rule in policy.rules().iter().filter(|rule| !rule.dapps.contains(name)) {
+        for rule in policy
+            .rules()
+            .iter()
+            .filter(|rule| !rule.dapps.contains(name))
+        {
             let governs = |path: &RepoPath| policy.rule_for(path).rule == rule;
             let mut reads = manifest.validator.reads.iter();
             let found = reads.find_map(|glob| {
@@ -279,9 +323,13 @@ mod tests {
         }
 
         fn list(&self, dir: &str) -> Result<Vec<String>, CommandError> {
-            let below = self.0.keys().filter_map(|path| path.strip_prefix(dir)?.strip_prefix('/'));
-            let mut names: Vec<String> =
-                below.filter_map(|rest| Some(rest.split('/').next()?.to_owned())).collect();
+            let below = self
+                .0
+                .keys()
+                .filter_map(|path| path.strip_prefix(dir)?.strip_prefix('/'));
+            let mut names: Vec<String> = below
+                .filter_map(|rest| Some(rest.split('/').next()?.to_owned()))
+                .collect();
             names.dedup();
             Ok(names)
         }
@@ -290,7 +338,10 @@ mod tests {
     fn files(rules: &str) -> Text {
         let key = |seed| gdo_core::key::NodeKey::from_seed([seed; 32]).public();
         let member = |kind: &str, seed| {
-            format!("kind = \"{kind}\"\nkeys = [\"{}\"]\nstatus = \"active\"\n", key(seed))
+            format!(
+                "kind = \"{kind}\"\nkeys = [\"{}\"]\nstatus = \"active\"\n",
+                key(seed)
+            )
         };
         let dapp = "contract = 1\nname = \"books\"\nversion = \"1\"\n[validator]\n\
                     engine = \"container\"\nimage = \"image\"\nreads = [\"acct/**\", \".gdo/roster/**\"]\n";
@@ -309,8 +360,13 @@ mod tests {
     }
 
     fn messages(rules: &str) -> Vec<String> {
-        let findings = super::rules(&files(rules)).map_err(|_| ()).expect("all files are read");
-        findings.into_iter().map(|finding| finding.message).collect()
+        let findings = super::rules(&files(rules))
+            .map_err(|_| ())
+            .expect("all files are read");
+        findings
+            .into_iter()
+            .map(|finding| finding.message)
+            .collect()
     }
 
     const ACCT: &str =
@@ -319,16 +375,24 @@ mod tests {
     #[test]
     fn a_path_that_a_dapp_reads_and_no_rule_of_its_covers_is_named() {
         let found = messages(ACCT);
-        assert!(found.iter().any(|m| m.contains("such as .gdo/roster/")), "{found:?}");
+        assert!(
+            found.iter().any(|m| m.contains("such as .gdo/roster/")),
+            "{found:?}"
+        );
         assert!(!found.iter().any(|m| m.contains("acct/** ")), "{found:?}");
     }
 
     #[test]
     fn a_dapp_that_cannot_see_what_it_is_to_judge_is_an_error() {
         let rules = ACCT.replace("acct/", "door/");
-        let found = super::rules(&files(&rules)).map_err(|_| ()).expect("all files are read");
+        let found = super::rules(&files(&rules))
+            .map_err(|_| ())
+            .expect("all files are read");
         assert!(!is_sound(&found));
-        assert!(found.iter().any(|f| f.message.contains("cannot see")), "{found:?}");
+        assert!(
+            found.iter().any(|f| f.message.contains("cannot see")),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -339,17 +403,32 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_found_with_its_line() {
-        let found = super::rules(&files("[other]\nx = 1\n")).map_err(|_| ()).expect("read");
-        let finding = found.iter().find(|finding| finding.file == POLICY_FILE).expect("one");
-        assert_eq!((finding.severity, finding.line.is_some()), (Severity::Error, true));
+        let found = super::rules(&files("[other]\nx = 1\n"))
+            .map_err(|_| ())
+            .expect("read");
+        let finding = found
+            .iter()
+            .find(|finding| finding.file == POLICY_FILE)
+            .expect("one");
+        assert_eq!(
+            (finding.severity, finding.line.is_some()),
+            (Severity::Error, true)
+        );
     }
 
     #[test]
     fn a_missing_image_is_an_error() {
         let mut files = files(ACCT);
         files.0.remove(".gdo/dapps/books/image/index.json");
-        let found = super::rules(&files).map_err(|_| ()).expect("all files are read");
-        assert!(found.iter().any(|f| f.file.ends_with("books/image/index.json")), "{found:?}");
+        let found = super::rules(&files)
+            .map_err(|_| ())
+            .expect("all files are read");
+        assert!(
+            found
+                .iter()
+                .any(|f| f.file.ends_with("books/image/index.json")),
+            "{found:?}"
+        );
         assert!(!is_sound(&found));
     }
 }

@@ -18,8 +18,10 @@ mod lint;
 mod output;
 mod place;
 mod revision;
+mod scratch;
 mod source;
 mod time;
+mod trial;
 
 use std::process::ExitCode;
 

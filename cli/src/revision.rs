@@ -15,16 +15,31 @@ pub fn tree(source: &Source, revision: &str) -> Result<ObjectId, CommandError> {
         return Ok(source.tree);
     }
     let question = format!("{revision}^{{tree}}");
-    let args = ["rev-parse", "--verify", "--quiet", "--end-of-options", &question];
+    let args = [
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "--end-of-options",
+        &question,
+    ];
     let answer = match &source.place {
         Place::Clone(clone) => {
-            let output = clone.git().args(args).output().map_err(crate::clone::no_git)?;
-            output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+            let output = clone
+                .git()
+                .args(args)
+                .output()
+                .map_err(crate::clone::no_git)?;
+            output
+                .status
+                .success()
+                .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
         }
         Place::Node(_) => gdo_ledger::git::run(source.ledger.dir(), &args).ok(),
     };
     let found = answer.and_then(|text| text.trim().parse().ok());
     found.ok_or_else(|| {
-        CommandError::usage(format!("'{revision}' is neither a file nor a revision that git knows here"))
+        CommandError::usage(format!(
+            "'{revision}' is neither a file nor a revision that git knows here"
+        ))
     })
 }

@@ -69,12 +69,24 @@ impl Note {
         let note = writer.commit(&source, &text)?;
         let member = writer.signer(&source, &note, &roster)?;
         if verb == NoteVerb::Withdraw && member != principal {
-            let message = format!("only {principal} can withdraw {}, you sign as {member}", proposal.short(12));
-            return Err(CommandError::no(message).hint(format!("gdo reject {}", proposal.short(12))));
+            let message = format!(
+                "only {principal} can withdraw {}, you sign as {member}",
+                proposal.short(12)
+            );
+            return Err(
+                CommandError::no(message).hint(format!("gdo reject {}", proposal.short(12)))
+            );
         }
         let reason = writer.push(&source, &note)?;
         let accepted = reason.is_none();
-        let sent = Sent { verb: word(verb), proposal, note, member, accepted, reason };
+        let sent = Sent {
+            verb: word(verb),
+            proposal,
+            note,
+            member,
+            accepted,
+            reason,
+        };
         if json {
             output::json(&sent)?;
         }
@@ -103,13 +115,19 @@ impl Note {
         })?;
         let message = source.ledger.read_commit(&tip)?.message;
         if notes_in(&message).is_ok_and(|notes| !notes.is_empty()) {
-            let message = format!("{} is a note itself, which needs no approval", tip.short(12));
+            let message = format!(
+                "{} is a note itself, which needs no approval",
+                tip.short(12)
+            );
             return Err(CommandError::usage(message));
         }
         match find::end_of_proposal(source, &tip)?.0 {
             // Set aside by a node's block, a proposal may still come in by another one.
             End::Open | End::SetAside { .. } => Ok((tip, principal)),
-            end => Err(CommandError::no(format!("proposal {} is {end}", tip.short(12)))),
+            end => Err(CommandError::no(format!(
+                "proposal {} is {end}",
+                tip.short(12)
+            ))),
         }
     }
 
@@ -120,9 +138,17 @@ impl Note {
         proposal: ObjectId,
     ) -> Result<String, CommandError> {
         let about = subject(&source.ledger.read_commit(&proposal)?.message);
-        let why = self.message.as_deref().map(str::trim).filter(|why| !why.is_empty());
+        let why = self
+            .message
+            .as_deref()
+            .map(str::trim)
+            .filter(|why| !why.is_empty());
         let why = why.map_or_else(String::new, |why| format!("{why}\n\n"));
-        Ok(format!("{} '{about}'\n\n{why}{}: {proposal}\n", title(verb), verb.trailer()))
+        Ok(format!(
+            "{} '{about}'\n\n{why}{}: {proposal}\n",
+            title(verb),
+            verb.trailer()
+        ))
     }
 }
 
@@ -160,15 +186,21 @@ impl<'a> Writer<'a> {
     fn new(source: &'a Source) -> Result<Self, CommandError> {
         match &source.place {
             Place::Clone(clone) => match clone.remote() {
-                Some(remote) => {
-                    Ok(Self { repository: Repository::Clone(clone), remote: remote.into() })
-                }
-                None => Err(CommandError::usage("the clone has no remote to push the note to")
-                    .hint("git remote add origin URL")),
+                Some(remote) => Ok(Self {
+                    repository: Repository::Clone(clone),
+                    remote: remote.into(),
+                }),
+                None => Err(
+                    CommandError::usage("the clone has no remote to push the note to")
+                        .hint("git remote add origin URL"),
+                ),
             },
             Place::Node(node) => {
                 let repository = Repository::Scratch(scratch(source, &node.ledger())?);
-                Ok(Self { repository, remote: node.ledger().into() })
+                Ok(Self {
+                    repository,
+                    remote: node.ledger().into(),
+                })
             }
         }
     }
@@ -178,7 +210,10 @@ impl<'a> Writer<'a> {
             Repository::Clone(clone) => clone.git(),
             Repository::Scratch(scratch) => {
                 let mut command = Command::new("git");
-                command.arg("--git-dir").arg(scratch.path()).stdin(Stdio::null());
+                command
+                    .arg("--git-dir")
+                    .arg(scratch.path())
+                    .stdin(Stdio::null());
                 command
             }
         }
@@ -187,27 +222,40 @@ impl<'a> Writer<'a> {
     /// Whether the user's git signs with SSH keys.
     fn check_signing(&self) -> Result<(), CommandError> {
         let config = |key: &str| -> Result<String, CommandError> {
-            let found = self.git().args(["config", "--get", key]).output().map_err(no_git)?;
+            let found = self
+                .git()
+                .args(["config", "--get", key])
+                .output()
+                .map_err(no_git)?;
             Ok(String::from_utf8_lossy(&found.stdout).trim().to_owned())
         };
-        let has_key =
-            !config("user.signingkey")?.is_empty() || !config("gpg.ssh.defaultKeyCommand")?.is_empty();
+        let has_key = !config("user.signingkey")?.is_empty()
+            || !config("gpg.ssh.defaultKeyCommand")?.is_empty();
         if config("gpg.format")? == "ssh" && has_key {
             return Ok(());
         }
-        Err(CommandError::usage("your git does not sign with an SSH key, and notes are signed").hint(
-            "tell it to, with the key that the roster has of you:\n    \
+        Err(
+            CommandError::usage("your git does not sign with an SSH key, and notes are signed")
+                .hint(
+                    "tell it to, with the key that the roster has of you:\n    \
              git config --global gpg.format ssh\n    \
              git config --global user.signingkey ~/.ssh/id_ed25519.pub\n    \
              git config --global commit.gpgsign true",
-        ))
+                ),
+        )
     }
 
     /// Commits the note on main, signed.
     fn commit(&self, source: &Source, text: &str) -> Result<ObjectId, CommandError> {
         let mut child = self
             .git()
-            .args(["commit-tree", "-S", "-p", &source.main.to_string(), &source.tree.to_string()])
+            .args([
+                "commit-tree",
+                "-S",
+                "-p",
+                &source.main.to_string(),
+                &source.tree.to_string(),
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -221,7 +269,10 @@ impl<'a> Writer<'a> {
             return Err(CommandError::unknown(message));
         }
         written?;
-        String::from_utf8_lossy(&output.stdout).trim().parse().map_err(CommandError::unknown)
+        String::from_utf8_lossy(&output.stdout)
+            .trim()
+            .parse()
+            .map_err(CommandError::unknown)
     }
 
     /// The member that signed the note: nobody else's note would count.
@@ -269,7 +320,10 @@ impl<'a> Writer<'a> {
         let text = String::from_utf8_lossy(&output.stdout);
         match text.lines().find_map(|line| line.strip_prefix("!\t")) {
             Some(refused) => Ok(Some(reason_in(refused).to_owned())),
-            None => Err(CommandError::unknown(format!("git could not push the note ({})", output.status))),
+            None => Err(CommandError::unknown(format!(
+                "git could not push the note ({})",
+                output.status
+            ))),
         }
     }
 }
@@ -284,7 +338,9 @@ fn scratch(source: &Source, ledger: &Path) -> Result<tempfile::TempDir, CommandE
         .status()
         .map_err(no_git)?;
     if !made.success() {
-        return Err(CommandError::unknown("git could not make a temporary repository"));
+        return Err(CommandError::unknown(
+            "git could not make a temporary repository",
+        ));
     }
     let mut objects = ledger.join("objects").into_os_string();
     objects.push("\n");

@@ -70,15 +70,25 @@ impl Lint {
             }
             let source = Source::open(dir, self.reading)?;
             let tree = revision::tree(&source, what)?;
-            return lint::rules(&TreeFiles { ledger: &source.ledger, tree, instead: None });
+            return lint::rules(&TreeFiles {
+                ledger: &source.ledger,
+                tree,
+                instead: None,
+            });
         }
         let source = Source::open(dir, self.reading)?;
         if let Place::Clone(clone) = &source.place
-            && let Some(root) = clone.work_tree()?.filter(|root| root.join(POLICY_FILE).is_file())
+            && let Some(root) = clone
+                .work_tree()?
+                .filter(|root| root.join(POLICY_FILE).is_file())
         {
             return lint::rules(&DirFiles { root });
         }
-        lint::rules(&TreeFiles { ledger: &source.ledger, tree: source.tree, instead: None })
+        lint::rules(&TreeFiles {
+            ledger: &source.ledger,
+            tree: source.tree,
+            instead: None,
+        })
     }
 
     /// A file in a tree of its own is checked with what stands around it, any other with the roster
@@ -88,17 +98,27 @@ impl Lint {
         if path.ends_with(POLICY_FILE)
             && let Some(root) = path.ancestors().nth(2)
         {
-            return lint::rules(&DirFiles { root: root.to_owned() });
+            return lint::rules(&DirFiles {
+                root: root.to_owned(),
+            });
         }
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| CommandError::usage(format!("cannot read {}: {error}", path.display())))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            CommandError::usage(format!("cannot read {}: {error}", path.display()))
+        })?;
         match Source::open(dir, self.reading) {
             Ok(source) => {
                 let instead = Some((POLICY_FILE, text));
-                lint::rules(&TreeFiles { ledger: &source.ledger, tree: source.tree, instead })
+                lint::rules(&TreeFiles {
+                    ledger: &source.ledger,
+                    tree: source.tree,
+                    instead,
+                })
             }
             Err(_) => {
-                eprintln!("gdo: no ledger is here, so only the form of {} is checked", path.display());
+                eprintln!(
+                    "gdo: no ledger is here, so only the form of {} is checked",
+                    path.display()
+                );
                 Ok(lint::policy(&text))
             }
         }

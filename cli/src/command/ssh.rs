@@ -19,8 +19,15 @@ pub fn run(dir: Option<&Path>) -> Result<ExitCode, CommandError> {
     let config = Config::read(&node.config_file())?;
     let source = Source::open(Some(node.root()), Reading::default())?;
     let name = source.rules()?.ledger.name;
-    let address = config.http_listen.iter().find(|address| address.port() != 0);
+    let address = config
+        .http_listen
+        .iter()
+        .find(|address| address.port() != 0);
     let http_url = address.map(|address| format!("http://{address}/{name}.git"));
-    let service = SshService { name, ledger: node.ledger(), http_url };
+    let service = SshService {
+        name,
+        ledger: node.ledger(),
+        http_url,
+    };
     Ok(service.serve_main())
 }

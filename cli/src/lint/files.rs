@@ -40,9 +40,10 @@ impl Files for DirFiles {
         match fs::read_to_string(&file) {
             Ok(text) => Ok(Some(text)),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => {
-                Err(CommandError::unknown(format!("cannot read {}: {error}", file.display())))
-            }
+            Err(error) => Err(CommandError::unknown(format!(
+                "cannot read {}: {error}",
+                file.display()
+            ))),
         }
     }
 
@@ -58,7 +59,13 @@ impl Files for DirFiles {
         };
         let mut names = Vec::new();
         for entry in entries {
-            names.push(entry.map_err(cannot)?.file_name().to_string_lossy().into_owned());
+            names.push(
+                entry
+                    .map_err(cannot)?
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned(),
+            );
         }
         names.sort();
         Ok(names)
@@ -87,14 +94,21 @@ impl Files for TreeFiles<'_> {
         }
         let parsed = path.parse().map_err(CommandError::unknown)?;
         match self.ledger.entry(&self.tree, &parsed)? {
-            Standing::File(_) => {
-                Ok(Some(self.ledger.read_text(&self.tree, path, FILE_BYTES_MAX)?))
-            }
+            Standing::File(_) => Ok(Some(self.ledger.read_text(
+                &self.tree,
+                path,
+                FILE_BYTES_MAX,
+            )?)),
             Standing::Absent | Standing::Directory => Ok(None),
         }
     }
 
     fn list(&self, dir: &str) -> Result<Vec<String>, CommandError> {
-        Ok(self.ledger.list(&self.tree, dir)?.into_iter().map(|(name, _)| name).collect())
+        Ok(self
+            .ledger
+            .list(&self.tree, dir)?
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect())
     }
 }

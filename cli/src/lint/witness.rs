@@ -13,17 +13,27 @@ const DEPTHS: std::ops::RangeInclusive<usize> = 0..=4;
 
 /// Some paths that match both; none if no path does, up to the depths that are tried.
 pub fn paths(glob: &Glob, rule: &Pattern) -> impl Iterator<Item = RepoPath> {
-    let segments: Vec<&str> = rule.as_str().split('/').filter(|part| !part.is_empty()).collect();
+    let segments: Vec<&str> = rule
+        .as_str()
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .collect();
     let below = rule.is_directory();
     let mut found = Vec::new();
     for fixed in expand(glob) {
-        let fits = if below { fixed.len() > segments.len() } else { fixed.len() == segments.len() };
+        let fits = if below {
+            fixed.len() > segments.len()
+        } else {
+            fixed.len() == segments.len()
+        };
         let met: Option<Vec<String>> = fixed
             .iter()
             .enumerate()
             .map(|(at, pattern)| meet(pattern, segments.get(at).copied()))
             .collect();
-        let path = met.filter(|_| fits).and_then(|met| met.join("/").parse::<RepoPath>().ok());
+        let path = met
+            .filter(|_| fits)
+            .and_then(|met| met.join("/").parse::<RepoPath>().ok());
         found.extend(path.filter(|path| glob.matches(path.as_str())));
     }
     found.into_iter()
@@ -74,7 +84,10 @@ mod tests {
              [[rule]]\npath = \"{rule}\"\nlane = \"cas\"\nwriters = [\"any\"]\nunvalidated = true\n"
         );
         let policy = gdo_core::policy::Policy::parse(&policy).expect("the policy is sound");
-        let rule = policy.rules().iter().find(|found| found.path.as_str() == rule)?;
+        let rule = policy
+            .rules()
+            .iter()
+            .find(|found| found.path.as_str() == rule)?;
         let glob = glob.parse().expect("a glob");
         paths(&glob, &rule.path).next().map(|path| path.to_string())
     }
