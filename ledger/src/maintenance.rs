@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::error::LedgerError;
 use crate::git;
 use crate::repository::Ledger;
+use crate::sync;
 
 /// When to pack and what to prune.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,10 +49,11 @@ pub struct Maintained {
 }
 
 impl Ledger {
-    /// Removes the locks that a process left behind when it was killed; gives the files removed.
+    /// Clears up after a process that was killed: removes its locks, and puts on the disk what it
+    /// wrote and did not sync. Gives the files removed.
     ///
     /// For a process that owns the repository alone, before it does anything: a lock that somebody
-    /// holds looks the same.
+    /// holds looks the same, and an object that is there is not written and synced again.
     ///
     /// # Errors
     /// The disk fails.
@@ -78,6 +80,7 @@ impl Ledger {
         for lock in &locks {
             fs::remove_file(lock).map_err(LedgerError::io("remove", lock))?;
         }
+        sync::whole(self.dir())?;
         Ok(locks)
     }
 

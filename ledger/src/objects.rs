@@ -3,7 +3,7 @@
 //! Reads go through gix, first in a quarantine if one is given, then in the repository; a quarantine
 //! is never written. Writes make loose objects. gix does not sync them, so every object that this
 //! process wrote is remembered until [`Ledger::flush`] has put it and its directory on the disk;
-//! a ref transaction flushes first. What an earlier process wrote is synced once, at open.
+//! a ref transaction flushes first. What a killed process wrote, its successor syncs at its start.
 //!
 //! **Invariants**: no ref names an object that is not on the disk; no object larger than its cap is
 //! ever decompressed; replacement refs are not followed.

@@ -110,7 +110,7 @@ impl Ledger {
         Self::open(dir)
     }
 
-    /// Opens the repository at `dir`, and puts on the disk what an earlier process left in memory.
+    /// Opens the repository at `dir`.
     ///
     /// # Errors
     /// There is no bare repository, its refs are not `files`, or it cannot be read.
