@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use gdo_core::key::NodeKey;
 
@@ -193,10 +194,18 @@ impl NodeDir {
     /// Another process holds it.
     pub fn lock(&self) -> Result<File, NodeError> {
         let mut file = self.lock_file()?;
-        file.try_lock().map_err(|_| NodeError::Locked {
-            dir: self.root.clone(),
-        })?;
         let path = self.run().join("lock");
+        let deadline = Instant::now() + ORPHAN_WAIT;
+        while file.try_lock().is_err() {
+            // A daemon that is killed while it starts another program leaves the lock to that one,
+            // for the moment until it has become its program.
+            if !is_named_holder_gone(&path) || Instant::now() >= deadline {
+                return Err(NodeError::Locked {
+                    dir: self.root.clone(),
+                });
+            }
+            std::thread::park_timeout(ORPHAN_POLL);
+        }
         file.set_len(0)
             .and_then(|()| write!(file, "{}", std::process::id()))
             .map_err(|source| NodeError::io("write", &path, source))?;
@@ -238,6 +247,21 @@ impl NodeDir {
             .open(&path)
             .map_err(|source| NodeError::io("open", &path, source))
     }
+}
+
+/// How long a lock is waited for whose holder is dead.
+const ORPHAN_WAIT: Duration = Duration::from_secs(5);
+/// How often it is tried meanwhile.
+const ORPHAN_POLL: Duration = Duration::from_millis(2);
+
+/// Whether the process that the lock names does not exist any more.
+fn is_named_holder_gone(lock: &Path) -> bool {
+    let named = fs::read_to_string(lock).ok();
+    let named = named.and_then(|text| text.trim().parse().ok());
+    named.is_some_and(|pid| {
+        let found = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None);
+        found == Err(nix::errno::Errno::ESRCH)
+    })
 }
 
 /// Writes a file so that it is whole or absent after a crash: temporary file, sync, rename, sync.
@@ -294,6 +318,32 @@ mod tests {
         fs::write(dir.root().join("format"), "99\n").expect("written");
         let error = NodeDir::open(dir.root()).expect_err("newer").to_string();
         assert!(error.contains("99") && error.contains("upgrade"), "{error}");
+    }
+
+    /// A daemon that was killed while it started git could not be started again: for a moment git had
+    /// its lock.
+    #[test]
+    fn a_lock_that_a_dead_daemon_left_to_its_child_is_waited_for() {
+        use std::process::{Command, Stdio};
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let dir = NodeDir::create(temp.path().join("node")).expect("new");
+        let held = dir.lock().expect("free");
+        let mut child = Command::new("cat")
+            .stdin(Stdio::piped())
+            .stdout(held) // which hands the lock over
+            .spawn()
+            .expect("cat is everywhere");
+        let input = child.stdin.take().expect("it is piped");
+        assert!(matches!(dir.lock(), Err(NodeError::Locked { .. })));
+        let mut gone = Command::new("true").spawn().expect("true is everywhere");
+        gone.wait().expect("it is our child");
+        fs::write(dir.run().join("lock"), gone.id().to_string()).expect("written");
+        let other = dir.clone();
+        let waiting = std::thread::spawn(move || other.lock());
+        drop(input);
+        child.wait().expect("it is our child");
+        let locked = waiting.join().expect("it does not panic");
+        locked.expect("the lock is free once the child has ended");
     }
 
     #[test]
