@@ -80,8 +80,26 @@ enter='
     mount --bind "$root" "$root"
     cd "$root"
     mount -t proc proc proc
+    # What the kernel has once for the whole machine is shown read-only, but for control groups; the
+    # devices are its own.
     mount --rbind /sys sys
-    mount --rbind /dev dev
+    mount -o remount,bind,ro sys
+    mount -t tmpfs -o mode=0755 tmpfs dev
+    mkdir dev/pts dev/shm
+    mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts dev/pts
+    mount -t tmpfs -o mode=1777 tmpfs dev/shm
+    ln -s pts/ptmx dev/ptmx
+    ln -s /proc/self/fd dev/fd
+    for device in "null 1 3" "zero 1 5" "full 1 7" "random 1 8" "urandom 1 9" "tty 5 0"; do
+        set -- $device "$@"
+        mknod -m 0666 dev/$1 c $2 $3
+        shift 3
+    done
+    ln -s /proc/self/fd/0 dev/stdin
+    ln -s /proc/self/fd/1 dev/stdout
+    ln -s /proc/self/fd/2 dev/stderr
+    mknod -m 0660 dev/loop-control c 10 237
+    for number in 0 1 2 3 4 5 6 7; do mknod -m 0660 dev/loop$number b 7 $number; done
     mount -t tmpfs -o mode=0755 tmpfs run
     mkdir -p old
     pivot_root . old
