@@ -245,7 +245,7 @@ impl State {
         let Some(proposal) = self.proposal_of(&block) else {
             return;
         };
-        if self.machine.fate(&block) != Fate::Open {
+        if self.machine.fate(&block) != Fate::Open || self.lets_in(&block) {
             return;
         }
         let what = self.waits_for(&block);
@@ -264,6 +264,24 @@ impl State {
         let report = Some(news::report(self.known.refs(), proposal));
         self.watchers
             .decide(proposal, &CommandOutcome::Accepted { report });
+    }
+
+    /// Whether a block is a note on a proposal that comes in now, if its dapps pass it: its pusher
+    /// hears of the checkpoint.
+    fn lets_in(&mut self, block: &ObjectId) -> bool {
+        let Some(found) = self.blocks.get(block) else {
+            return false;
+        };
+        let named: Vec<ObjectId> = found.notes.iter().map(|note| note.proposal).collect();
+        let is_named = |other: &&BlockInPast| {
+            let proposal = other.block.trailers.proposal;
+            proposal.is_some_and(|proposal| named.contains(&proposal))
+        };
+        let blocks = self.blocks.values().filter(is_named);
+        let blocks: Vec<ObjectId> = blocks.map(|other| other.block.id).collect();
+        blocks
+            .iter()
+            .any(|block| self.machine.fate(block) == Fate::Included)
     }
 
     /// Tells everybody whose proposal is still open after a checkpoint why.
