@@ -23,7 +23,7 @@ fn propose_rule(org: &Org, clone: &Clone) -> String {
     let text = clone.read(POLICY) + "\n# a remark\n";
     let id = clone.commit(&[(POLICY, &text)]);
     let seen = clone.propose(&[]).accepted();
-    seen.shows("recorded; it waits for approval by 1 of role:board");
+    seen.shows("recorded; it waits for approval by role:board");
     seen.shows(&format!("gdo approve {}", &id[..12]))
         .hides("main is now");
     assert_eq!(org.main(), main, "nothing is merged without the approval");

@@ -2,7 +2,7 @@
 //!
 //! Journeys A and B are played with stock git against the daemon; then every option of a push.
 
-use gdo_tests::{Clone, Org};
+use gdo_tests::{Clone, Org, Seen};
 
 /// A posting that spends from alice's balance of 50.
 fn spend(clone: &Clone, id: &str, what: &str) -> String {
@@ -93,14 +93,13 @@ fn what_the_newest_checkpoint_holds_is_also_the_head() {
 fn a_dry_run_names_the_dapps_and_merges_nothing() {
     let org = Org::new("books");
     let clone = paid_in(&org);
-    let before = (org.main(), org.git(&["for-each-ref"]));
+    let before = (org.main(), org.refs());
     spend(&clone, "01KAJ3T6Z8Q4M2W9X5Y7B1C0D1", "Alice buys a drill");
     let seen = clone.propose(&["dry-run"]).accepted();
     seen.shows("accounting   pass")
         .shows("gdo: dry run: nothing was merged");
-    assert_eq!((org.main(), org.git(&["for-each-ref"])), before);
-    let seen =
-        gdo_tests::Seen::of(&mut clone.git(&["push", "origin", "HEAD:refs/for/main%dry-run"]));
+    assert_eq!((org.main(), org.refs()), before);
+    let seen = Seen::of(&mut clone.git(&["push", "origin", "HEAD:refs/for/main%dry-run"]));
     seen.accepted()
         .shows("(cached)")
         .shows("dry run: nothing was merged");
@@ -109,7 +108,7 @@ fn a_dry_run_names_the_dapps_and_merges_nothing() {
     seen.shows("accounting   FAIL")
         .shows("balance would be -30.00 USD")
         .shows("accounting: 1 problem");
-    assert_eq!((org.main(), org.git(&["for-each-ref"])), before);
+    assert_eq!((org.main(), org.refs()), before);
     org.check();
 }
 
@@ -146,10 +145,10 @@ fn the_same_tip_pushed_again_is_the_same_proposal() {
     let clone = org.clone("alice");
     clone.commit(&[("notes/a.md", "a\n")]);
     clone.propose(&[]).accepted().shows("(checkpoint 1)");
-    let before = (org.main(), org.git(&["for-each-ref"]));
+    let before = (org.main(), org.refs());
     let seen = clone.propose(&[]).accepted();
     seen.shows("it ended at checkpoint 1 already");
-    assert_eq!((org.main(), org.git(&["for-each-ref"])), before);
+    assert_eq!((org.main(), org.refs()), before);
     org.check();
 }
 
@@ -211,7 +210,7 @@ fn two_proposals_of_one_push_are_decided_each() {
         "one:refs/for/main%topic=one",
         "two:refs/for/main%topic=two",
     ];
-    let seen = gdo_tests::Seen::of(&mut clone.git(&specs)).accepted();
+    let seen = Seen::of(&mut clone.git(&specs)).accepted();
     seen.shows("(checkpoint 1)").shows("(checkpoint 2)");
     assert_eq!(org.file("one.md").as_deref(), Some("1"));
     assert_eq!(org.file("two.md").as_deref(), Some("2"));
@@ -225,7 +224,7 @@ fn an_unknown_option_and_an_unknown_branch_are_refused_by_name() {
     clone.commit(&[("a.md", "a\n")]);
     clone.propose(&["dryrun"]).refused().shows("dryrun");
     let push = ["push", "origin", "HEAD:refs/for/mian"];
-    let seen = gdo_tests::Seen::of(&mut clone.git(&push)).refused();
+    let seen = Seen::of(&mut clone.git(&push)).refused();
     seen.shows("there is no branch mian here, push to refs/for/main");
     org.check();
 }

@@ -15,7 +15,7 @@ fn push(clone: &Clone, arguments: &[&str]) -> Seen {
 /// Requires that nothing of the ledger moved, and that it is whole.
 #[track_caller]
 fn assert_untouched(org: &Org, refs: &str) {
-    assert_eq!(org.git(&["for-each-ref"]), refs);
+    assert_eq!(org.refs(), refs);
     org.check();
 }
 
@@ -108,20 +108,20 @@ fn sixteen_pushes_at_once_of_one_file_merge_exactly_one() {
 #[test]
 fn a_push_to_main_itself_is_refused_with_the_command_that_works() {
     let org = Org::new("blank");
-    let refs = org.git(&["for-each-ref"]);
+    let refs = org.refs();
     let clone = org.clone("alice");
     clone.commit(&[("a.md", "a\n")]);
     let tracking = clone.run(&["rev-parse", "origin/main"]);
-    for arguments in [
-        &["HEAD:main"][..],
-        &["--force", "HEAD:main"],
-        &["HEAD:refs/heads/new"],
-    ] {
+    for arguments in [&["HEAD:main"][..], &["--force", "HEAD:main"]] {
         let seen = push(&clone, arguments).refused();
         seen.shows("git push origin HEAD:refs/for/main");
         assert_eq!(clone.run(&["rev-parse", "origin/main"]), tracking);
         assert_untouched(&org, &refs);
     }
+    push(&clone, &["HEAD:refs/heads/new"])
+        .refused()
+        .shows("push proposals to refs/for/");
+    assert_untouched(&org, &refs);
     let _ = clone.propose(&[]).accepted();
     clone.pull();
     assert_eq!(clone.tip(), org.main());
@@ -130,7 +130,7 @@ fn a_push_to_main_itself_is_refused_with_the_command_that_works() {
 #[test]
 fn refs_cannot_be_deleted() {
     let org = Org::new("blank");
-    let refs = org.git(&["for-each-ref"]);
+    let refs = org.refs();
     let clone = org.clone("alice");
     for reference in [
         "refs/heads/main",
@@ -147,7 +147,7 @@ fn refs_cannot_be_deleted() {
 #[test]
 fn an_unsigned_commit_is_refused_with_the_settings_that_sign() {
     let org = Org::new("blank");
-    let refs = org.git(&["for-each-ref"]);
+    let refs = org.refs();
     let clone = org.clone("alice");
     clone.run(&["config", "commit.gpgsign", "false"]);
     clone.commit(&[("a.md", "a\n")]);
@@ -161,7 +161,7 @@ fn an_unsigned_commit_is_refused_with_the_settings_that_sign() {
 #[test]
 fn a_commit_signed_with_a_strangers_key_is_refused() {
     let org = Org::new("blank");
-    let refs = org.git(&["for-each-ref"]);
+    let refs = org.refs();
     let clone = org.clone("alice");
     clone.sign_with(&org.environment().make_key("mallory"));
     clone.commit(&[("a.md", "a\n")]);
@@ -173,7 +173,7 @@ fn a_commit_signed_with_a_strangers_key_is_refused() {
 #[test]
 fn a_foreign_commit_below_a_members_own_is_refused_by_name() {
     let org = Org::new("blank");
-    let refs = org.git(&["for-each-ref"]);
+    let refs = org.refs();
     let clone = org.clone("alice");
     clone.run(&["config", "commit.gpgsign", "false"]);
     let foreign = clone.commit(&[("foreign.md", "x\n")]);
@@ -187,7 +187,7 @@ fn a_foreign_commit_below_a_members_own_is_refused_by_name() {
 #[test]
 fn a_commit_that_was_changed_after_it_was_signed_is_refused() {
     let org = Org::new("blank");
-    let refs = org.git(&["for-each-ref"]);
+    let refs = org.refs();
     let clone = org.clone("alice");
     clone.commit(&[("a.md", "a\n")]);
     let raw = clone.run(&["cat-file", "commit", "HEAD"]);
@@ -204,7 +204,7 @@ fn a_commit_that_was_changed_after_it_was_signed_is_refused() {
 #[test]
 fn the_ledgers_own_refs_cannot_be_pushed_to() {
     let org = Org::new("blank");
-    let refs = org.git(&["for-each-ref"]);
+    let refs = org.refs();
     let clone = org.clone("alice");
     let id = clone.commit(&[("a.md", "a\n")]);
     for reference in [
@@ -233,7 +233,7 @@ fn a_pack_over_the_nodes_limit_is_refused_and_leaves_nothing() {
     let config = std::fs::read_to_string(&file).expect("init wrote it");
     std::fs::write(&file, config + "push.mib_max = 1\n").expect("the node directory is ours");
     org.start();
-    let refs = org.git(&["for-each-ref"]);
+    let refs = org.refs();
     let clone = org.clone("alice");
     clone.write("noise", gdo_tests::program::noise(2 << 20));
     clone.commit_all("Write noise");
@@ -252,7 +252,7 @@ fn a_pack_over_the_nodes_limit_is_refused_and_leaves_nothing() {
 #[test]
 fn a_commit_that_does_not_build_on_the_ledger_is_refused() {
     let org = Org::new("blank");
-    let refs = org.git(&["for-each-ref"]);
+    let refs = org.refs();
     let clone = org.clone("alice");
     clone.run(&["checkout", "-q", "--orphan", "other"]);
     clone.commit(&[("a.md", "a\n")]);
@@ -268,7 +268,7 @@ fn a_push_while_the_node_is_down_names_the_command_that_starts_it() {
     let clone = org.clone("alice");
     clone.commit(&[("a.md", "a\n")]);
     org.stop();
-    let refs = org.git(&["for-each-ref"]);
+    let refs = org.refs();
     let path = org.ledger().to_string_lossy().into_owned();
     let seen = Seen::of(&mut clone.git(&["push", &path, "HEAD:refs/for/main"])).refused();
     seen.shows("gdo node ").shows(&org.dir().to_string_lossy());
