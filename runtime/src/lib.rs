@@ -10,7 +10,7 @@
 //! - [`request`] says what to run and within which limits;
 //! - [`sandbox`] is the caller's side: it keeps warm helper processes and hands them requests;
 //! - [`helper`] is the other side: one single-threaded process that makes the containers;
-//! - [`outcome`] is what one run left behind, and [`judge`] turns it into pass, fail or
+//! - [`outcome`] is what one run left behind, and [`judge()`] turns it into pass, fail or
 //!   inconclusive (P-26);
 //! - [`probe`](mod@probe) says what this kernel and user can isolate, [`state`] and [`sweep`] clear
 //!   up after a helper that was killed.

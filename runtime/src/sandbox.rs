@@ -8,7 +8,7 @@
 //! of a sandbox, and here when a helper is lost.
 //!
 //! **Invariants.** A helper that gave no answer, or a wrong one, is never used again. The time a
-//! call takes is bounded by the request's wall clock limit and [`GRACE`].
+//! call takes is bounded by the request's wall clock limit and half a minute of grace.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
