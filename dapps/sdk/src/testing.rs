@@ -369,7 +369,7 @@ pub fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>) {
 /// Runs every case below `cases` through `command`, which gets the case's directory as its last argument.
 ///
 /// A case holds `base/`, `candidate/`, perhaps `context.json`, and `expect`: on its first line `pass`,
-/// `fail` or `undecided`, on each further line a text that the validator prints. Returns how many
+/// `fail` or `inconclusive`, on each further line a text that the validator prints. Returns how many
 /// cases there were.
 ///
 /// # Panics
@@ -388,8 +388,8 @@ pub fn run_cases(cases: &Path, command: &[&str]) -> usize {
         let code = match expect.next() {
             Some("pass") => EXIT_PASS,
             Some("fail") => EXIT_FAIL,
-            Some("undecided") => EXIT_UNDECIDED,
-            other => panic!("{name}/expect: expected pass, fail or undecided, got {other:?}"),
+            Some("inconclusive") => EXIT_UNDECIDED,
+            other => panic!("{name}/expect: expected pass, fail or inconclusive, got {other:?}"),
         };
         let output = Command::new(command[0])
             .args(&command[1..])
