@@ -2,8 +2,12 @@
 //!
 //! `cargo run --release --example head_bench`; an argument `quick` leaves the largest window out.
 
-#![allow(unreachable_pub, reason = "the kit is shared between tests and benches")]
+#![allow(
+    unreachable_pub,
+    reason = "the kit is shared between tests and benches"
+)]
 #![allow(clippy::print_stdout, reason = "the figures are the output")]
+#![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -63,11 +67,17 @@ impl Maker {
         let member = |text: &String| {
             let key = kit::key(text).public();
             let file = format!("kind = \"node\"\nkeys = [\"{key}\"]\nstatus = \"active\"\n");
-            (kit::name(text), Member::parse("bench", &file).expect("a member"))
+            (
+                kit::name(text),
+                Member::parse("bench", &file).expect("a member"),
+            )
         };
         let base = Base {
             ledger: kit::ledger(),
-            checkpoint: CheckpointRef { height: Height(0), id: kit::ledger().0 },
+            checkpoint: CheckpointRef {
+                height: Height(0),
+                id: kit::ledger().0,
+            },
             record: kit::genesis_record(&policy),
             roster: Roster::new(names.iter().map(member).collect()).expect("keys differ"),
             policy,
@@ -80,7 +90,12 @@ impl Maker {
             last: None,
         };
         let authors = names.iter().map(author).collect();
-        Self { random: Random(7), authors, base, made: 0 }
+        Self {
+            random: Random(7),
+            authors,
+            base,
+            made: 0,
+        }
     }
 
     /// One block of one operation; `group` halves the authors, who then do not see each other.
@@ -97,15 +112,22 @@ impl Maker {
         self.made += 1;
         let made = self.made;
         let own = id(&format!("block {made}"));
-        let seen = [who, other].into_iter().filter_map(|at| self.authors[at].last);
+        let seen = [who, other]
+            .into_iter()
+            .filter_map(|at| self.authors[at].last);
         let mut ancestors: Vec<ObjectId> = seen.collect();
         ancestors.sort_unstable();
         ancestors.dedup();
         let author = &mut self.authors[who];
         let at = match load {
             Load::Contended => "cas/one".to_owned(),
-            Load::Mixed if made % 10 == 0 => format!("cas/{}", made / 10 % 50),
-            _ => format!("log/{}/2026/{}/{}", author.name, author.seq / 100, author.seq),
+            Load::Mixed if made.is_multiple_of(10) => format!("cas/{}", made / 10 % 50),
+            _ => format!(
+                "log/{}/2026/{}/{}",
+                author.name,
+                author.seq / 100,
+                author.seq
+            ),
         };
         let new = Some(file(&format!("content {made}")));
         let block = Block {
@@ -125,14 +147,26 @@ impl Maker {
                 lane: Lane::Cas,
                 proposal: None,
                 depends: vec![],
-                clock: Clock { boot: String::new(), mono_ms: 0, uncertainty_ms: None },
+                clock: Clock {
+                    boot: String::new(),
+                    mono_ms: 0,
+                    uncertainty_ms: None,
+                },
             },
         };
         author.seq += 1;
         author.last = Some(own);
         let old = None;
-        let operations = vec![Operation { path: path(&at), old, new }];
-        let facts = PathFacts { at: Standing::Nothing, file_above: None, case_siblings: vec![] };
+        let operations = vec![Operation {
+            path: path(&at),
+            old,
+            new,
+        }];
+        let facts = PathFacts {
+            at: Standing::Nothing,
+            file_above: None,
+            case_siblings: vec![],
+        };
         BlockFacts {
             block: BlockInPast {
                 principal: block.author.clone(),
@@ -174,7 +208,10 @@ impl Moment {
     fn now() -> Self {
         static START: OnceLock<Instant> = OnceLock::new();
         let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-        let nanos = text.split(' ').next().and_then(|nanos| nanos.parse::<f64>().ok());
+        let nanos = text
+            .split(' ')
+            .next()
+            .and_then(|nanos| nanos.parse::<f64>().ok());
         Self(nanos.map_or_else(
             || START.get_or_init(Instant::now).elapsed().as_secs_f64() * 1e6,
             |nanos| nanos / 1e3,
@@ -186,13 +223,12 @@ impl Moment {
     }
 }
 
-fn micros(since: Moment, count: usize) -> f64 {
-    since.elapsed_us() / count as f64
-}
-
 fn resident_kib() -> f64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok());
+    let pages = text
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<f64>().ok());
     pages.unwrap_or(0.0) * 4.0
 }
 
@@ -204,37 +240,77 @@ fn fill(window: &mut Window, blocks: Vec<BlockFacts>) {
     }
 }
 
-fn measure(count: usize) {
-    let aim = Some(("aim 20 us", AIM_US));
-    for (what, load) in
-        [("records", Load::Records), ("mixed", Load::Mixed), ("contended", Load::Contended)]
-    {
-        let mut maker = Maker::new();
-        let blocks = maker.blocks(count, load, None);
-        let before = resident_kib();
-        let mut window = Window::new(maker.base.clone());
-        let start = Moment::now();
-        fill(&mut window, blocks);
-        say(&format!("head rule, {what}, {count} unfinished, growing to it"), micros(start, count), "us/op", aim);
-        if what == "mixed" {
-            let used = (resident_kib() - before) * 1024.0 / count as f64;
-            say(&format!("window memory at {count}"), used, "bytes/op", None);
+/// Figures that several rounds add to: a name, the time in microseconds, and the operations.
+#[derive(Default)]
+struct Figures(Vec<(String, f64, usize)>);
+
+impl Figures {
+    fn add(&mut self, name: String, time_us: f64, operations: usize) {
+        match self.0.iter_mut().find(|(known, _, _)| *known == name) {
+            Some((_, total, count)) => {
+                *total += time_us;
+                *count += operations;
+            }
+            None => self.0.push((name, time_us, operations)),
         }
-        let tail = maker.blocks(1000, load, None);
-        let start = Moment::now();
-        fill(&mut window, tail);
-        say(&format!("head rule, {what}, {count} unfinished, one more"), micros(start, 1000), "us/op", aim);
-        let start = Moment::now();
-        let plan = window.plan();
-        let per_op = micros(start, plan.order.len());
-        say(&format!("plan, {what}, {count} unfinished"), per_op, "us/op", None);
-        let mut copy = window.clone();
-        let start = Moment::now();
-        let none = copy.base().clone();
-        copy.advance(none, &vec![]);
-        copy.refresh();
-        say(&format!("head rule, {what}, {count} unfinished, replay of all"), micros(start, plan.order.len()), "us/op", aim);
     }
+
+    fn print(&self) {
+        for (name, total, count) in &self.0 {
+            say(
+                name,
+                total / *count as f64,
+                "us/op",
+                Some(("aim 20 us", AIM_US)),
+            );
+        }
+    }
+}
+
+const LOADS: [(&str, Load); 3] = [
+    ("records", Load::Records),
+    ("mixed", Load::Mixed),
+    ("one file", Load::Contended),
+];
+
+fn measure(count: usize) {
+    let mut figures = Figures::default();
+    // Processor time is told in steps of a tick, so small windows are measured many times.
+    for _ in 0..(100_000 / count).clamp(1, 50) {
+        for (what, load) in LOADS {
+            one_load(count, what, load, &mut figures);
+        }
+        two_partitions(count, &mut figures);
+    }
+    figures.print();
+}
+
+fn one_load(count: usize, what: &str, load: Load, figures: &mut Figures) {
+    let mut maker = Maker::new();
+    let blocks = maker.blocks(count, load, None);
+    let mut window = Window::new(maker.base.clone());
+    let mut add = |name: &str, start: Moment, operations: usize| {
+        let name = format!("head rule, {count} unfinished, {what}: {name}");
+        figures.add(name, start.elapsed_us(), operations);
+    };
+    let start = Moment::now();
+    fill(&mut window, blocks);
+    add("growing to it", start, count);
+    let tail = maker.blocks(1000, load, None);
+    let start = Moment::now();
+    fill(&mut window, tail);
+    add("each one more", start, 1000);
+    let start = Moment::now();
+    let plan = window.plan();
+    add("writing the plan", start, plan.order.len());
+    let base = window.base().clone();
+    let start = Moment::now();
+    window.advance(base, &vec![]);
+    window.refresh();
+    add("replaying all", start, plan.order.len());
+}
+
+fn two_partitions(count: usize, figures: &mut Figures) {
     let mut maker = Maker::new();
     let mine = maker.blocks(count / 2, Load::Mixed, Some(0));
     let theirs = maker.blocks(count / 2, Load::Mixed, Some(1));
@@ -242,20 +318,41 @@ fn measure(count: usize) {
     fill(&mut window, mine);
     let start = Moment::now();
     fill(&mut window, theirs);
-    say(&format!("head rule, two partitions of {} meet", count / 2), micros(start, count / 2), "us/op", aim);
-    drain(window, count);
-}
-
-/// Takes a full window down, checkpoint by checkpoint.
-fn drain(mut window: Window, count: usize) {
+    let name = format!("head rule, two partitions of {} meet", count / 2);
+    figures.add(name, start.elapsed_us(), count / 2);
     let start = Moment::now();
     let mut checkpoints = 0;
     while !window.is_empty() {
         take(&mut window, checkpoints);
         checkpoints += 1;
     }
-    let name = format!("window of {count} taken down by {checkpoints} checkpoints");
-    say(&name, micros(start, count), "us/op", Some(("aim 20 us", AIM_US)));
+    let name = format!("cuts, {checkpoints} checkpoints take a window of {count} down");
+    figures.add(name, start.elapsed_us(), count);
+}
+
+/// What a window keeps, measured before anything else has used memory.
+fn memory(counts: &[usize]) {
+    let mut maker = Maker::new();
+    let before = resident_kib();
+    for &count in counts {
+        let mut window = Window::new(maker.base.clone());
+        for _ in 0..count {
+            let facts = maker.block(Load::Mixed, None);
+            let known = |id: &ObjectId| window.contains(id);
+            let ancestors = facts.ancestors.iter().copied().filter(known).collect();
+            window
+                .insert(BlockFacts { ancestors, ..facts })
+                .expect("fresh facts");
+        }
+        window.refresh();
+        let used = (resident_kib() - before) * 1024.0 / window.len() as f64;
+        say(
+            &format!("window, {count} unfinished: memory"),
+            used,
+            "bytes/op",
+            None,
+        );
+    }
 }
 
 /// Makes the next checkpoint of a window.
@@ -263,8 +360,15 @@ fn take(window: &mut Window, number: u64) {
     let cut = Cut::of(window, &Rulings::default());
     let content = Content::new(window, &cut, vec![], vec![], None);
     let height = content.record.height;
-    let checkpoint = CheckpointRef { height, id: id(&format!("checkpoint {number}")) };
-    let base = Base { checkpoint, record: content.record, ..window.base().clone() };
+    let checkpoint = CheckpointRef {
+        height,
+        id: id(&format!("checkpoint {number}")),
+    };
+    let base = Base {
+        checkpoint,
+        record: content.record,
+        ..window.base().clone()
+    };
     window.advance(base, &content.delta);
     window.refresh();
 }
@@ -279,17 +383,18 @@ fn history(lengths: &[usize]) {
         let mut last = Vec::new();
         while made < length {
             let mut blocks = maker.blocks(10, Load::Mixed, None);
-            // Ancestors of earlier rounds are disposed of: they are no longer in the window.
+            // What earlier rounds disposed of is no longer in the window.
             let new: Vec<ObjectId> = blocks.iter().map(BlockFacts::id).collect();
             for facts in &mut blocks {
                 facts.ancestors.retain(|id| new.contains(id));
             }
-            let start = Moment::now();
+            // A median of wall time: whoever interrupts now and then does not count.
+            let start = Instant::now();
             for facts in blocks {
                 window.insert(facts).expect("fresh facts");
             }
             take(&mut window, number);
-            last.push(start.elapsed_us());
+            last.push(start.elapsed().as_secs_f64() * 1e6);
             number += 1;
             made += 10;
             maker.base = window.base().clone();
@@ -297,17 +402,31 @@ fn history(lengths: &[usize]) {
         last.sort_unstable_by(f64::total_cmp);
         let median = last[last.len() / 2];
         let against = first.map(|first| ("history of 1000", first));
-        say(&format!("checkpoint of 10 blocks after {length}"), median, "us", against);
+        say(
+            &format!("checkpoint of 10 blocks after {length}"),
+            median,
+            "us",
+            against,
+        );
         first.get_or_insert(median);
     }
 }
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "quick");
+    memory(if quick {
+        &[1_000, 10_000]
+    } else {
+        &[1_000, 10_000, 100_000]
+    });
     for count in [1_000, 10_000, 100_000] {
         if !quick || count < 100_000 {
             measure(count);
         }
     }
-    history(if quick { &[1_000, 10_000] } else { &[1_000, 10_000, 100_000] });
+    history(if quick {
+        &[1_000, 10_000]
+    } else {
+        &[1_000, 10_000, 100_000]
+    });
 }

@@ -23,7 +23,7 @@ use gdo_core::id::{Height, MemberName, ObjectId, View};
 use gdo_core::verdict::{Outcome, RunnerSignature, VerdictKey};
 use gdo_core::vote::{Ballot, Certificate, Evidence, Vote};
 
-use crate::cut::Content;
+use crate::cut::{Approvals, Content, Cut, Rulings};
 use crate::error::EntryError;
 use crate::facts::{Base, BlockFacts};
 use crate::finality::{self, Instance, Message};
@@ -327,6 +327,18 @@ impl Machine {
     #[must_use]
     pub fn plan(&mut self) -> Plan {
         self.window.plan()
+    }
+
+    /// What the next checkpoint would dispose of, were it made now and were everything passed.
+    #[must_use]
+    pub fn cut(&mut self) -> Cut {
+        Cut::of(&mut self.window, &Rulings::default())
+    }
+
+    /// What the notes in the window say of a proposal.
+    #[must_use]
+    pub fn approvals(&self, proposal: &ObjectId) -> Approvals {
+        Approvals::on(&self.window, proposal, u64::MAX)
     }
 
     fn on_block(&mut self, now: Millis, facts: BlockFacts, effects: &mut Vec<Effect>) {

@@ -277,18 +277,19 @@ impl Window {
 
     /// The blocks that embed a proposal, in canonical order.
     pub(crate) fn embedding(&self, proposal: &ObjectId) -> impl Iterator<Item = u32> {
-        self.proposals
-            .get(proposal)
-            .into_iter()
-            .flatten()
-            .copied()
+        self.proposals.get(proposal).into_iter().flatten().copied()
     }
 
     /// The places of chains that are filled twice, each with its blocks.
     pub(crate) fn forks_of_chains(&self) -> impl Iterator<Item = Vec<u32>> {
         self.forks.iter().filter_map(|(key, seq)| {
             let chain = self.chains.get(key)?;
-            Some(chain.range((*seq, 0)..=(*seq, u32::MAX)).map(|(_, at)| *at).collect())
+            Some(
+                chain
+                    .range((*seq, 0)..=(*seq, u32::MAX))
+                    .map(|(_, at)| *at)
+                    .collect(),
+            )
         })
     }
 

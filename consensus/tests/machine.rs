@@ -1,199 +1,38 @@
 //! The machine with one validator, driven as a node drives it.
 
-#![allow(unreachable_pub, reason = "the kit is shared between tests and benches")]
+#![allow(
+    unreachable_pub,
+    reason = "the kit is shared between tests and benches"
+)]
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use gdo_consensus::cut::Content;
-use gdo_consensus::machine::{Config, Effect, Fate, Input, Machine, Millis, NextBase, Timer};
-use gdo_consensus::verdicts::{JobId, Judgement, Question};
+use gdo_consensus::machine::{Effect, Fate, Input, Machine, Millis, NextBase, Timer};
 use gdo_core::checkpoint::Reason;
 use gdo_core::delta::Operation;
 use gdo_core::id::{Height, ObjectId};
 use gdo_core::proposal::{Note, NoteVerb};
-use gdo_core::verdict::{Outcome, RunnerSignature, Statement, VerdictKey};
+use gdo_core::verdict::Outcome;
 use gdo_core::vote::{Ballot, Certificate, MemberSignature, Vote, VoteKind};
 
 #[path = "kit/kit.rs"]
 mod kit;
+#[path = "kit/node.rs"]
+mod node;
 #[allow(dead_code, reason = "one validator needs a part of the world")]
 #[path = "kit/world.rs"]
 mod world;
 
-use kit::{Rules, file, id, name, path};
-use world::{Draft, World};
-
-/// What the dapps of a test say of a candidate; `None` decides nothing.
-type Opinion = fn(&Node, &Question) -> Option<Outcome>;
-
-/// A node without git: it carries out effects on the maps of the kit.
-struct Node {
-    machine: Machine,
-    world: World,
-    now: u64,
-    opinion: Opinion,
-    /// Blocks that the dapps of the test do not like.
-    bad: BTreeSet<ObjectId>,
-    /// When set, questions are kept here instead of being answered.
-    hold: Option<Vec<(JobId, Question)>>,
-    questions: usize,
-    ballots: Vec<Ballot>,
-    kept: Vec<Certificate>,
-    finals: Vec<(ObjectId, Certificate)>,
-    armed: Vec<(Timer, u64)>,
-    refreshed: Vec<ObjectId>,
-    /// Blocks whose tree breaks a guard rail.
-    breaks_rules: BTreeSet<ObjectId>,
-}
-
-fn passes(_: &Node, _: &Question) -> Option<Outcome> {
-    Some(Outcome::Pass)
-}
-
-fn fails_on_bad(node: &Node, question: &Question) -> Option<Outcome> {
-    let bad = question.blocks.iter().any(|block| node.bad.contains(block));
-    Some(if bad { Outcome::Fail } else { Outcome::Pass })
-}
-
-fn undecided_on_bad(node: &Node, question: &Question) -> Option<Outcome> {
-    fails_on_bad(node, question).filter(|outcome| *outcome == Outcome::Pass)
-}
-
-fn config() -> Config {
-    Config { me: name("n0"), delta0_ms: 100, retry_ms: 1_000 }
-}
-
-impl Node {
-    fn new(scope: &str, opinion: Opinion) -> Self {
-        let rules = Arc::new(Rules::new(&["n0"], "pending_heights = 1000"));
-        let mut world = World::new(1, rules);
-        world.checkpoints[0].base.dapps = kit::dapps(scope);
-        let base = world.checkpoints[0].base.clone();
-        let (machine, effects) = Machine::new(config(), base, None, &[], vec![]);
-        assert_eq!(effects, []);
-        Self {
-            machine,
-            world,
-            now: 0,
-            opinion,
-            bad: BTreeSet::new(),
-            hold: None,
-            questions: 0,
-            ballots: vec![],
-            kept: vec![],
-            finals: vec![],
-            armed: vec![],
-            refreshed: vec![],
-            breaks_rules: BTreeSet::new(),
-        }
-    }
-
-    fn step(&mut self, input: Input) {
-        let effects = self.machine.step(Millis(self.now), input);
-        for effect in effects {
-            self.carry_out(effect);
-        }
-    }
-
-    fn carry_out(&mut self, effect: Effect) {
-        match effect {
-            Effect::Judge { job, question } => {
-                self.questions += 1;
-                match &mut self.hold {
-                    Some(held) => held.push((job, *question)),
-                    None => self.answer(job, &question),
-                }
-            }
-            Effect::Build { attempt, content } => {
-                let blocks = content.record.included.iter().map(|included| included.block);
-                let unsound = blocks.into_iter().any(|block| self.breaks_rules.contains(&block));
-                if unsound {
-                    return self.step(Input::Unsound { attempt });
-                }
-                let next = Box::new(self.build(*content));
-                self.step(Input::Built { attempt, next });
-            }
-            Effect::Sign(ballot) => {
-                self.ballots.push(ballot);
-                let signature = kit::key("n0").sign_raw(&ballot.signed_bytes());
-                self.step(Input::Vote(Vote { ballot, member: name("n0"), signature }));
-            }
-            Effect::Keep(certificate) => self.kept.push(certificate),
-            Effect::Finalize { checkpoint, certificate } => {
-                self.finals.push((checkpoint.id, certificate));
-                self.world.authors[0].on = self.world.checkpoints.len() - 1;
-            }
-            Effect::Arm { timer, after_ms } => self.armed.push((timer, self.now + after_ms)),
-            Effect::Refresh(blocks) => self.refreshed.extend(blocks),
-            Effect::HeadChanged | Effect::Broadcast(_) => {}
-            other => panic!("unexpected effect {other:?}"),
-        }
-    }
-
-    fn build(&mut self, content: Content) -> NextBase {
-        let at = self.world.add_content(content);
-        let made = &self.world.checkpoints[at];
-        NextBase { base: made.base.clone(), delta: made.delta.clone() }
-    }
-
-    fn key_of(question: &Question) -> VerdictKey {
-        let text = format!("{:?}{:?}", question.base_delta, question.delta);
-        VerdictKey { dapp_digest: question.digest, input: id(&text) }
-    }
-
-    fn answer(&mut self, job: JobId, question: &Question) {
-        let key = Self::key_of(question);
-        let judgement = match (self.opinion)(self, question) {
-            None => Judgement::Inconclusive,
-            Some(outcome) => {
-                let statement =
-                    Statement { ledger: kit::ledger(), dapp: question.dapp.clone(), key, outcome };
-                let own = kit::key("n0");
-                let signature = RunnerSignature {
-                    member: name("n0"),
-                    key: own.public(),
-                    signature: statement.sign(&own),
-                };
-                Judgement::Verdict { outcome, signatures: vec![signature] }
-            }
-        };
-        self.step(Input::Judged { job, key, judgement });
-    }
-
-    /// Writes a block of n0 and gives it to the machine.
-    fn write(&mut self, draft: Draft) -> ObjectId {
-        let block = self.prepare(draft);
-        self.give(&block);
-        block
-    }
-
-    fn prepare(&mut self, draft: Draft) -> ObjectId {
-        let at = self.world.write(draft, false);
-        self.world.blocks[at].block.block.id
-    }
-
-    fn give(&mut self, block: &ObjectId) {
-        let at = self.world.by_id[block];
-        let on = self.world.authors[0].on;
-        let facts = self.world.facts(at, on);
-        self.step(Input::Block(Box::new(facts)));
-    }
-
-    fn fire(&mut self, wanted: Timer) {
-        let found = self.armed.iter().rposition(|(timer, _)| *timer == wanted);
-        let (timer, at) = self.armed.remove(found.expect("the timer was asked for"));
-        self.now = self.now.max(at);
-        self.step(Input::Timer(timer));
-    }
-
-    fn record_of(&self, height: usize) -> &gdo_core::checkpoint::CheckpointRecord {
-        &self.world.checkpoints[height].base.record
-    }
-}
+use kit::{file, id, name, path};
+use node::{Node, config, fails_on_bad, passes, undecided_on_bad};
+use world::Draft;
 
 fn put(at: &str, content: &str) -> Vec<Operation> {
-    vec![Operation { path: path(at), old: None, new: Some(file(content)) }]
+    vec![Operation {
+        path: path(at),
+        old: None,
+        new: Some(file(content)),
+    }]
 }
 
 fn proposal(text: &str, operations: Vec<Operation>) -> Draft {
@@ -209,13 +48,19 @@ fn note(person: &str, verb: NoteVerb, on: &str) -> Draft {
     Draft {
         principal: Some(person.to_owned()),
         proposal: Some(id(&format!("{person} {verb:?} {on}"))),
-        notes: vec![Note { verb, proposal: id(on) }],
+        notes: vec![Note {
+            verb,
+            proposal: id(on),
+        }],
         ..Draft::default()
     }
 }
 
 fn record(seq: u64) -> Draft {
-    Draft { operations: put(&format!("log/n0/{seq}"), "entry"), ..Draft::default() }
+    Draft {
+        operations: put(&format!("log/n0/{seq}"), "entry"),
+        ..Draft::default()
+    }
 }
 
 #[test]
@@ -224,10 +69,20 @@ fn a_proposal_is_final_in_one_chain_of_calls_without_a_timer() {
     let block = node.write(proposal("a", put("acct/x", "1")));
     assert_eq!(node.finals.len(), 1);
     let record = node.record_of(1);
-    assert_eq!(record.included.iter().map(|b| b.block).collect::<Vec<_>>(), [block]);
-    assert_eq!(record.verdicts.len(), 1, "the verdict stands in the checkpoint");
+    assert_eq!(
+        record.included.iter().map(|b| b.block).collect::<Vec<_>>(),
+        [block]
+    );
+    assert_eq!(
+        record.verdicts.len(),
+        1,
+        "the verdict stands in the checkpoint"
+    );
     record.verdicts[0].verify_signatures().expect("signed");
-    assert!(node.machine.plan().is_checkpoint(), "main is the head again");
+    assert!(
+        node.machine.plan().is_checkpoint(),
+        "main is the head again"
+    );
     let kinds: Vec<VoteKind> = node.ballots.iter().map(|ballot| ballot.kind).collect();
     assert_eq!(kinds, [VoteKind::Notarize, VoteKind::Finalize]);
 }
@@ -239,11 +94,19 @@ fn the_next_checkpoint_carries_the_certificate_of_the_one_before() {
     node.write(proposal("b", put("y", "1")));
     assert_eq!(node.finals.len(), 2);
     assert_eq!(node.record_of(1).certificate, None);
-    assert_eq!(node.record_of(2).certificate.as_ref(), Some(&node.finals[0].1));
+    assert_eq!(
+        node.record_of(2).certificate.as_ref(),
+        Some(&node.finals[0].1)
+    );
     let base = &node.world.checkpoints[0].base;
     let certificate = &node.finals[0].1;
     certificate
-        .verify(base.ledger, base.checkpoint.id, &base.policy.finality, &base.roster)
+        .verify(
+            base.ledger,
+            base.checkpoint.id,
+            &base.policy.finality,
+            &base.roster,
+        )
         .expect("a certificate proves itself");
 }
 
@@ -285,12 +148,23 @@ fn a_failing_block_is_found_by_halves_and_set_aside_with_its_verdict() {
             let fails = record.verdicts.iter().filter(|certificate| {
                 certificate.statement().expect("a statement").outcome == Outcome::Fail
             });
-            assert!(fails.count() >= 1, "{} is aside without a verdict", aside.block);
+            assert!(
+                fails.count() >= 1,
+                "{} is aside without a verdict",
+                aside.block
+            );
         }
     }
-    assert_eq!(fates, [(blocks[5], Reason::Dapp), (blocks[11], Reason::Dapp)]);
+    assert_eq!(
+        fates,
+        [(blocks[5], Reason::Dapp), (blocks[11], Reason::Dapp)]
+    );
     assert!(node.machine.window().is_empty());
-    assert!(node.questions < 24, "{} questions for two bad blocks of 16", node.questions);
+    assert!(
+        node.questions < 24,
+        "{} questions for two bad blocks of 16",
+        node.questions
+    );
 }
 
 #[test]
@@ -302,8 +176,15 @@ fn a_dapp_of_scope_block_judges_each_block_on_the_ones_before() {
     node.hold = Some(vec![]);
     node.give(&first);
     node.give(&second);
-    let (job, question) = node.hold.take().and_then(|mut held| held.pop()).expect("asked");
-    assert_eq!((question.before.len(), question.blocks.clone()), (0, vec![first]));
+    let (job, question) = node
+        .hold
+        .take()
+        .and_then(|mut held| held.pop())
+        .expect("asked");
+    assert_eq!(
+        (question.before.len(), question.blocks.clone()),
+        (0, vec![first])
+    );
     node.answer(job, &question);
     assert_eq!(node.finals.len(), 2);
     assert_eq!(node.record_of(2).aside[0].reason, Reason::Dapp);
@@ -320,13 +201,27 @@ fn what_nobody_can_judge_is_left_out_and_tried_again_later() {
     let other = node.write(proposal("b", put("acct/y", "1")));
     assert_eq!(node.finals.len(), 1, "the rest does not wait for it");
     let record = node.record_of(1);
-    assert_eq!(record.included.iter().map(|b| b.block).collect::<Vec<_>>(), [other]);
+    assert_eq!(
+        record.included.iter().map(|b| b.block).collect::<Vec<_>>(),
+        [other]
+    );
     assert!(record.aside.is_empty(), "it is not the author's fault");
-    assert_eq!(record.open.iter().map(|open| open.block).collect::<Vec<_>>(), [block]);
+    assert_eq!(
+        record
+            .open
+            .iter()
+            .map(|open| open.block)
+            .collect::<Vec<_>>(),
+        [block]
+    );
     node.armed.retain(|(timer, _)| *timer == Timer::Retry);
     node.fire(Timer::Retry);
     assert_eq!(node.finals.len(), 1);
-    assert_eq!(node.armed.last(), Some(&(Timer::Retry, 3_000)), "the wait doubles");
+    assert_eq!(
+        node.armed.last(),
+        Some(&(Timer::Retry, 3_000)),
+        "the wait doubles"
+    );
     node.bad.clear();
     node.fire(Timer::Retry);
     assert_eq!(node.finals.len(), 2, "judged at last");
@@ -349,12 +244,18 @@ fn a_final_proposal_waits_for_its_approvals() {
     assert_eq!(who, ["p1", "p2"]);
     node.armed.retain(|(timer, _)| *timer == Timer::Batch);
     node.fire(Timer::Batch);
-    assert!(node.machine.window().is_empty(), "the notes follow what they are about");
+    assert!(
+        node.machine.window().is_empty(),
+        "the notes follow what they are about"
+    );
 }
 
 #[test]
 fn a_rejection_cancels_an_approval_in_any_order() {
-    for order in [[NoteVerb::Approve, NoteVerb::Reject], [NoteVerb::Reject, NoteVerb::Approve]] {
+    for order in [
+        [NoteVerb::Approve, NoteVerb::Reject],
+        [NoteVerb::Reject, NoteVerb::Approve],
+    ] {
         let mut node = Node::new("checkpoint", passes);
         node.write(proposal("a", put("fin/x", "1")));
         for verb in order {
@@ -378,7 +279,10 @@ fn a_proposal_that_is_withdrawn_while_it_is_judged_has_no_effect() {
     }
     assert_eq!(node.finals.len(), 1);
     let record = node.record_of(1);
-    assert_eq!((record.aside[0].block, record.aside[0].reason), (block, Reason::Withdrawn));
+    assert_eq!(
+        (record.aside[0].block, record.aside[0].reason),
+        (block, Reason::Withdrawn)
+    );
     assert_eq!(record.withdrawn, [id("a")]);
     assert_eq!(node.world.checkpoints[1].tree.get(&path("acct/x")), None);
 }
@@ -393,7 +297,10 @@ fn a_change_of_the_rules_that_breaks_a_guard_rail_goes_aside_alone() {
     node.write(note("p2", NoteVerb::Approve, "a"));
     assert_eq!(node.finals.len(), 1);
     let record = node.record_of(1);
-    assert_eq!((record.aside[0].block, record.aside[0].reason), (block, Reason::Policy));
+    assert_eq!(
+        (record.aside[0].block, record.aside[0].reason),
+        (block, Reason::Policy)
+    );
     assert!(record.included.is_empty());
 }
 
@@ -408,7 +315,11 @@ fn one_checkpoint_changes_the_rules_once() {
         node.write(note("p1", NoteVerb::Approve, change));
         node.write(note("p2", NoteVerb::Approve, change));
     }
-    let (job, question) = node.hold.take().and_then(|mut held| held.pop()).expect("asked");
+    let (job, question) = node
+        .hold
+        .take()
+        .and_then(|mut held| held.pop())
+        .expect("asked");
     node.answer(job, &question);
     assert_eq!(node.finals.len(), 3);
     for height in [2, 3] {
@@ -426,7 +337,10 @@ fn facts_of_another_checkpoint_are_asked_for_again() {
     let late = node.prepare(proposal("a", put("x", "1")));
     let at = node.world.by_id[&late];
     let stale = node.world.facts(at, 0);
-    node.write(Draft { author: 1, ..proposal("b", put("y", "1")) });
+    node.write(Draft {
+        author: 1,
+        ..proposal("b", put("y", "1"))
+    });
     assert_eq!(node.finals.len(), 1);
     node.step(Input::Block(Box::new(stale)));
     assert_eq!(node.refreshed, [late]);
@@ -447,7 +361,11 @@ fn a_dry_run_tells_the_fate_and_changes_nothing() {
     assert_eq!(trial.delta, put("acct/x", "1"));
     let conflicting = node.prepare(proposal(
         "b",
-        vec![Operation { path: path("y"), old: Some(file("?")), new: Some(file("1")) }],
+        vec![Operation {
+            path: path("y"),
+            old: Some(file("?")),
+            new: Some(file("1")),
+        }],
     ));
     let at = node.world.by_id[&conflicting];
     node.world.blocks[at].past = 0;
@@ -464,14 +382,21 @@ fn after_a_restart_the_same_value_becomes_final() {
     let block = node.write(proposal("a", put("x", "1")));
     let value = node.finals[0].0;
     // The node died after it had logged its N vote: main had not moved.
-    let ballots: Vec<Ballot> =
-        node.ballots.iter().filter(|b| b.kind == VoteKind::Notarize).copied().collect();
+    let ballots: Vec<Ballot> = node
+        .ballots
+        .iter()
+        .filter(|b| b.kind == VoteKind::Notarize)
+        .copied()
+        .collect();
     let base = node.world.checkpoints[0].base.clone();
     let (machine, effects) = Machine::new(config(), base, None, &ballots, vec![]);
     node.machine = machine;
     node.world.authors[0].on = 0;
     let made = &node.world.checkpoints[1];
-    let next = Box::new(NextBase { base: made.base.clone(), delta: made.delta.clone() });
+    let next = Box::new(NextBase {
+        base: made.base.clone(),
+        delta: made.delta.clone(),
+    });
     node.finals.clear();
     node.give(&block);
     let mut queue = effects;
@@ -481,13 +406,20 @@ fn after_a_restart_the_same_value_becomes_final() {
             Effect::Sign(ballot) => {
                 assert_eq!(ballot.value, Some(value), "no other value is signed");
                 let signature = kit::key("n0").sign_raw(&ballot.signed_bytes());
-                Input::Vote(Vote { ballot, member: name("n0"), signature })
+                Input::Vote(Vote {
+                    ballot,
+                    member: name("n0"),
+                    signature,
+                })
             }
             Effect::Load { value: wanted } => {
                 assert_eq!(wanted, value);
                 Input::Loaded(next.clone())
             }
-            Effect::Finalize { checkpoint, certificate } => {
+            Effect::Finalize {
+                checkpoint,
+                certificate,
+            } => {
                 node.finals.push((checkpoint.id, certificate));
                 continue;
             }
@@ -495,7 +427,10 @@ fn after_a_restart_the_same_value_becomes_final() {
         };
         queue.extend(node.machine.step(Millis(0), input));
     }
-    assert_eq!(node.finals.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [value]);
+    assert_eq!(
+        node.finals.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+        [value]
+    );
     assert_eq!(node.machine.window().base().checkpoint.height, Height(1));
     assert!(node.machine.window().is_empty());
 }
@@ -517,13 +452,23 @@ fn votes_that_contradict_each_other_stand_in_the_next_checkpoint() {
         .into_iter()
         .map(|value| {
             let signature = kit::key("n0").sign_raw(&ballot(value).signed_bytes());
-            Certificate::new(&ballot(value), [MemberSignature { member: name("n0"), signature }])
+            Certificate::new(
+                &ballot(value),
+                [MemberSignature {
+                    member: name("n0"),
+                    signature,
+                }],
+            )
         })
         .collect();
     let mut accused = false;
     for certificate in certificates {
-        let effects = node.machine.step(Millis(0), Input::Certificate(certificate));
-        accused |= effects.iter().any(|effect| matches!(effect, Effect::Evidence(_)));
+        let effects = node
+            .machine
+            .step(Millis(0), Input::Certificate(certificate));
+        accused |= effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Evidence(_)));
     }
     assert!(accused);
 }

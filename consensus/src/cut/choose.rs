@@ -143,7 +143,9 @@ impl Walk<'_> {
             return (!all).then_some(Fate::Wait);
         }
         let is_withdrawn = slot.proposal_end() == Some(ProposalEnd::Withdrawn)
-            || slot.proposal.is_some_and(|proposal| self.withdrawn.contains(&proposal));
+            || slot
+                .proposal
+                .is_some_and(|proposal| self.withdrawn.contains(&proposal));
         if is_withdrawn {
             return Some(Fate::Aside(Reason::Withdrawn));
         }
@@ -151,7 +153,9 @@ impl Walk<'_> {
             return None;
         }
         // What embeds no proposal cannot be approved.
-        let said = slot.proposal.map(|id| Approvals::on(self.window, &id, self.rulings.horizon()));
+        let said = slot
+            .proposal
+            .map(|id| Approvals::on(self.window, &id, self.rulings.horizon()));
         let approvals = said.unwrap_or_default().suffice(self.window, slot);
         let changes_rules = self.window.touches_rules(slot);
         match approvals {

@@ -89,7 +89,7 @@ impl Machine {
             ..Rulings::default()
         };
         let cut = Cut::of(&mut self.window, &rulings);
-        if cut.is_empty() {
+        if cut.is_empty() && self.evidence.is_empty() {
             self.work_since = None;
             return;
         }
@@ -131,7 +131,7 @@ impl Machine {
                 return;
             }
             attempt.cut = Cut::of(&mut self.window, &attempt.rulings);
-            if attempt.cut.is_empty() {
+            if attempt.cut.is_empty() && self.evidence.is_empty() {
                 // Nothing can be disposed of now, unless by what came in the meantime.
                 let is_newer = attempt.rulings.horizon < Some(self.window.arrivals());
                 self.attempt = None;

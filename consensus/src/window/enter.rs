@@ -7,10 +7,10 @@ use gdo_core::id::{MemberName, ObjectId};
 use gdo_core::policy::{Lane, Limits};
 use gdo_core::roster::Member;
 
+use super::budget::Budget;
 use super::order::{Key, turn};
 use super::replay::Op;
 use super::slot::{Slot, Status, claim_of};
-use super::budget::Budget;
 use super::{Entry, Window};
 use crate::error::EntryError;
 use crate::facts::{BlockFacts, FinalPlace};
@@ -113,7 +113,8 @@ impl Window {
                 chain.insert((slot.seq, at));
             }
             None => {
-                self.chains.insert(slot.key.clone(), BTreeSet::from([(slot.seq, at)]));
+                self.chains
+                    .insert(slot.key.clone(), BTreeSet::from([(slot.seq, at)]));
             }
         }
     }
@@ -172,7 +173,11 @@ impl Window {
     /// principal is kept from one of its paths (P-10).
     pub(super) fn judge_by_base(&self, slot: &Slot) -> (Lane, bool, bool) {
         let lanes = slot.ops.iter().map(|op| self.rule(op).lane);
-        (lanes.max().unwrap_or(Lane::Final), self.is_quarantined(slot), !self.may_write(slot))
+        (
+            lanes.max().unwrap_or(Lane::Final),
+            self.is_quarantined(slot),
+            !self.may_write(slot),
+        )
     }
 
     pub(super) fn rule(&self, op: &Op) -> &super::paths::PathRule {
@@ -230,7 +235,8 @@ impl Window {
                 .iter()
                 .any(|set| set.contains(name, member))
         };
-        member.is_active()
+        // An inactive author's blocks are out of quarantine only if they were admitted by name.
+        (member.is_active() || slot.principal == slot.author)
             && slot.ops.iter().all(|op| {
                 let rule = self.rule(op);
                 let owned = rule
@@ -251,7 +257,9 @@ impl Window {
     }
 
     pub(super) fn make_key(&mut self, at: u32, generation: u64) -> Key {
-        let slot = self.slots[at as usize].as_ref().expect("listed slots are taken");
+        let slot = self.slots[at as usize]
+            .as_ref()
+            .expect("listed slots are taken");
         let turn = match self.turns.get(&slot.author) {
             Some(turn) => *turn,
             None => {
@@ -260,7 +268,12 @@ impl Window {
                 turn
             }
         };
-        Key { generation, turn, seq: slot.seq, id: slot.id }
+        Key {
+            generation,
+            turn,
+            seq: slot.seq,
+            id: slot.id,
+        }
     }
 
     /// Makes a block whose key is known part of all indexes, and marks what it may change.
@@ -290,7 +303,8 @@ impl Window {
             let final_lane = slot.lane == Lane::Final;
             let limit = limit_of(&self.base.policy.limits, final_lane);
             if !self.budgets.contains_key(&slot.principal) {
-                self.budgets.insert(slot.principal.clone(), <[Budget; 2]>::default());
+                self.budgets
+                    .insert(slot.principal.clone(), <[Budget; 2]>::default());
             }
             let budgets = self.budgets.get_mut(&slot.principal).expect("just made");
             let budget = &mut budgets[usize::from(final_lane)];

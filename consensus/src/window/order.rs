@@ -18,7 +18,12 @@ pub(crate) struct Key {
 impl Key {
     /// The place of a block before it is computed.
     pub(crate) fn unset(id: ObjectId) -> Self {
-        Self { generation: 0, turn: Digest::from_bytes([0; 32]), seq: Seq(0), id }
+        Self {
+            generation: 0,
+            turn: Digest::from_bytes([0; 32]),
+            seq: Seq(0),
+            id,
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "each test and bench uses a part of the kit")]
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
@@ -12,7 +13,7 @@ use gdo_consensus::facts::{Base, DappInForce, PathFacts, Standing};
 use gdo_core::block::CheckpointRef;
 use gdo_core::checkpoint::{CheckpointKind, CheckpointRecord, validators_digest};
 use gdo_core::dapp::Manifest;
-use gdo_core::delta::{Delta, Entry, Mode, Operation};
+use gdo_core::delta::{Entry, Mode, Operation};
 use gdo_core::id::{DappName, Digest, Height, LedgerId, LedgerTime, MemberName, ObjectId};
 use gdo_core::key::{NodeKey, PublicKey};
 use gdo_core::path::RepoPath;
@@ -56,9 +57,12 @@ impl Random {
     }
 }
 
-/// An object id made of a text.
+/// An object id made of a text; not by SHA-256, which is slow where nothing is optimised.
 pub fn id(text: &str) -> ObjectId {
-    ObjectId::from_bytes(Digest::of(text.as_bytes()).as_bytes()).expect("32 bytes")
+    let fold = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let mut random = Random(text.bytes().fold(0xcbf2_9ce4_8422_2325, fold));
+    let words: [[u8; 8]; 4] = std::array::from_fn(|_| random.next().to_be_bytes());
+    ObjectId::from_bytes(words.as_flattened()).expect("32 bytes")
 }
 
 pub fn path(text: &str) -> RepoPath {
@@ -71,7 +75,10 @@ pub fn name(text: &str) -> MemberName {
 
 /// A file with that content.
 pub fn file(content: &str) -> Entry {
-    Entry { mode: Mode::File, id: id(content) }
+    Entry {
+        mode: Mode::File,
+        id: id(content),
+    }
 }
 
 pub fn key(member: &str) -> NodeKey {
@@ -83,7 +90,8 @@ pub fn public_key(member: &str) -> PublicKey {
     static KEYS: OnceLock<BTreeMap<String, PublicKey>> = OnceLock::new();
     let keys = KEYS.get_or_init(|| {
         let all = NODES.iter().chain(&PERSONS).map(|name| (*name).to_owned());
-        all.map(|name| (name.clone(), key(&name).public())).collect()
+        all.map(|name| (name.clone(), key(&name).public()))
+            .collect()
     });
     keys[member].clone()
 }
@@ -96,15 +104,20 @@ pub const DAPPS: [&str; 2] = ["books", "policy"];
 
 /// The text of the policy; `swing` is the lane of `sw/`, `quorum` of the validators `n0`…
 pub fn policy_text(swing: &str, validators: &[&str], limits: &str) -> String {
-    let validators: Vec<String> =
-        validators.iter().map(|v| format!("{{ member = \"{v}\", weight = 1 }}")).collect();
+    let validators: Vec<String> = validators
+        .iter()
+        .map(|v| format!("{{ member = \"{v}\", weight = 1 }}"))
+        .collect();
     let rule = |path: &str, lane: &str, more: &str| {
         format!("[[rule]]\npath = \"{path}\"\nlane = \"{lane}\"\n{more}\n")
     };
     let any = "writers = [\"any\"]\nunvalidated = true";
     let approve = "writers = [\"kind:person\"]\napprove = \"2 of kind:person\"\nunvalidated = true";
     [
-        format!("version = 1\n[finality]\nvalidators = [{}]\n", validators.join(", ")),
+        format!(
+            "version = 1\n[finality]\nvalidators = [{}]\n",
+            validators.join(", ")
+        ),
         format!("[limits]\n{limits}\n"),
         rule("", "cas", any),
         rule("log/{member}/", "append", any),
@@ -121,6 +134,7 @@ pub fn policy_text(swing: &str, validators: &[&str], limits: &str) -> String {
 pub struct Rules {
     pub cas: Policy,
     pub fin: Policy,
+    pub genesis: CheckpointRecord,
 }
 
 impl Rules {
@@ -128,28 +142,50 @@ impl Rules {
         let read = |swing| {
             Policy::parse(&policy_text(swing, validators, limits)).expect("a policy of the test")
         };
-        Self { cas: read("cas"), fin: read("final") }
+        let cas = read("cas");
+        Self {
+            genesis: genesis_record(&cas),
+            fin: read("final"),
+            cas,
+        }
     }
 
     pub fn of(&self, tree: &Tree) -> &Policy {
         let entry = tree.get(&path(".gdo/policy.toml"));
-        if entry == Some(&file("final")) { &self.fin } else { &self.cas }
+        if entry == Some(&file("final")) {
+            &self.fin
+        } else {
+            &self.cas
+        }
     }
 }
 
+/// The path of a member's roster file; parsed once.
 pub fn roster_file(member: &str) -> RepoPath {
-    path(&format!(".gdo/roster/{member}.toml"))
+    static FILES: OnceLock<BTreeMap<String, RepoPath>> = OnceLock::new();
+    let files = FILES.get_or_init(|| {
+        let all = NODES.iter().chain(&PERSONS).map(|name| (*name).to_owned());
+        all.map(|name| (name.clone(), path(&format!(".gdo/roster/{name}.toml"))))
+            .collect()
+    });
+    files[member].clone()
 }
 
 /// The tree that the test world begins with.
 pub fn genesis_tree() -> Tree {
     let members = NODES.iter().chain(&PERSONS);
     let roster = members.map(|member| (roster_file(member), file("active")));
-    roster.chain([(path(".gdo/policy.toml"), file("cas"))]).collect()
+    roster
+        .chain([(path(".gdo/policy.toml"), file("cas"))])
+        .collect()
 }
 
 fn member(name: &str, status: &str, admit: &[ObjectId]) -> Member {
-    let kind = if name.starts_with('p') { "person" } else { "node" };
+    let kind = if name.starts_with('p') {
+        "person"
+    } else {
+        "node"
+    };
     let admit: Vec<String> = admit.iter().map(|id| format!("\"{id}\"")).collect();
     let text = format!(
         "kind = \"{kind}\"\nkeys = [\"{}\"]\nstatus = \"{status}\"\nadmit = [{}]\n",
@@ -159,29 +195,28 @@ fn member(name: &str, status: &str, admit: &[ObjectId]) -> Member {
     Member::parse("test", &text).expect("a member of the test")
 }
 
-/// The roster that a tree stands for; parsing is slow, so members are made once.
+/// The roster that a tree stands for; rosters are made once, since parsing is slow.
 pub fn roster_of(tree: &Tree, admit: &BTreeMap<&str, Vec<ObjectId>>) -> Roster {
-    type Made = BTreeMap<(String, &'static str), Member>;
-    static MADE: OnceLock<Made> = OnceLock::new();
-    let made = MADE.get_or_init(|| {
-        let mut made = Made::new();
-        for name in NODES.iter().chain(&PERSONS) {
-            for status in ["active", "suspended"] {
-                made.insert(((*name).to_owned(), status), member(name, status, &[]));
-            }
-        }
-        made
-    });
-    let members = NODES.iter().chain(&PERSONS).map(|text| {
-        let active = tree.get(&roster_file(text)) == Some(&file("active"));
-        let status = if active { "active" } else { "suspended" };
-        let found = match admit.get(text) {
-            Some(ids) => member(text, status, ids),
-            None => made[&((*text).to_owned(), status)].clone(),
-        };
-        (name(text), found)
-    });
-    Roster::new(members.collect()).expect("keys differ")
+    thread_local! {
+        static MADE: RefCell<BTreeMap<Vec<bool>, Roster>> = const { RefCell::new(BTreeMap::new()) };
+    }
+    let names = || NODES.iter().chain(&PERSONS);
+    let active = file("active");
+    let statuses: Vec<bool> = names()
+        .map(|name| tree.get(&roster_file(name)) == Some(&active))
+        .collect();
+    let make = || {
+        let members = names().zip(&statuses).map(|(text, active)| {
+            let status = if *active { "active" } else { "suspended" };
+            let admitted = admit.get(text).map_or(&[][..], Vec::as_slice);
+            (name(text), member(text, status, admitted))
+        });
+        Roster::new(members.collect()).expect("keys differ")
+    };
+    if !admit.is_empty() {
+        return make();
+    }
+    MADE.with_borrow_mut(|made| made.entry(statuses.clone()).or_insert_with(make).clone())
 }
 
 /// The dapps in force: no image is run in these tests, but thresholds are read.
@@ -193,7 +228,10 @@ pub fn dapps(scope: &str) -> BTreeMap<DappName, DappInForce> {
         );
         let manifest = Manifest::parse("test", &text).expect("a manifest of the test");
         let digest = manifest.validator.digest(Digest::of(dapp.as_bytes()));
-        (dapp.parse().expect("a name"), DappInForce { digest, manifest })
+        (
+            dapp.parse().expect("a name"),
+            DappInForce { digest, manifest },
+        )
     };
     DAPPS.iter().map(one).collect()
 }
@@ -241,24 +279,34 @@ pub fn path_facts(tree: &Tree, touched: &RepoPath) -> PathFacts {
         Some(entry) => Standing::File(*entry),
         None => match tree.keys().filter(|path| below(path)).count() {
             0 => Standing::Nothing,
-            files => Standing::Directory { files: files as u64 },
+            files => Standing::Directory {
+                files: files as u64,
+            },
         },
     };
     let above = |prefix: &str| {
         let prefix = path(prefix);
         tree.get(&prefix).map(|entry| (prefix, *entry))
     };
-    let folded = touched.case_folded();
-    let siblings = tree.iter().filter(|(path, _)| *path != touched && path.case_folded() == folded);
+    let siblings = tree
+        .iter()
+        .filter(|(path, _)| *path != touched && is_case_sibling(path, touched));
     PathFacts {
         at,
         file_above: touched.prefixes().find_map(above),
-        case_siblings: siblings.map(|(path, entry)| (path.clone(), *entry)).collect(),
+        case_siblings: siblings
+            .map(|(path, entry)| (path.clone(), *entry))
+            .collect(),
     }
 }
 
+/// Whether two paths are equal but for case; those of tests are ASCII.
+pub fn is_case_sibling(a: &RepoPath, b: &RepoPath) -> bool {
+    a.as_str().eq_ignore_ascii_case(b.as_str())
+}
+
 /// The tree after a delta.
-pub fn apply(tree: &mut Tree, delta: &Delta) {
+pub fn apply(tree: &mut Tree, delta: &[Operation]) {
     for Operation { path, new, .. } in delta {
         match new {
             Some(entry) => tree.insert(path.clone(), *entry),

@@ -36,8 +36,11 @@ pub fn head(world: &World, known: u64, on: usize) -> Head {
     let base = &checkpoint.base;
     let open = known & !checkpoint.done;
     let order = canonical_order(world, open, on);
-    let quarantined: Vec<usize> =
-        order.iter().copied().filter(|at| is_quarantined(world, *at, on)).collect();
+    let quarantined: Vec<usize> = order
+        .iter()
+        .copied()
+        .filter(|at| is_quarantined(world, *at, on))
+        .collect();
     let over = over_budget(world, &order, &quarantined, on);
     let mut state = checkpoint.tree.clone();
     let (mut applied, mut pending) = (Vec::new(), Vec::new());
@@ -73,7 +76,11 @@ pub fn head(world: &World, known: u64, on: usize) -> Head {
             applied.push(at);
         }
     }
-    let ids = |set: &[usize]| set.iter().map(|&at| world.blocks[at].block.block.id).collect();
+    let ids = |set: &[usize]| {
+        set.iter()
+            .map(|&at| world.blocks[at].block.block.id)
+            .collect()
+    };
     let bits_of = |set: &[usize]| set.iter().fold(0u64, |bits, at| bits | 1 << at);
     let tips = world.ids(world.maximal(bits_of(&applied)));
     let not_applied = open & !bits_of(&applied);
@@ -104,7 +111,10 @@ fn generations(world: &World, open: u64) -> BTreeMap<usize, u64> {
     // A block is written after its past, so its place in the history is a causal order.
     for at in bits(open) {
         let past = world.blocks[at].past & open;
-        let highest = bits(past).map(|other| generations[&other]).max().unwrap_or(0);
+        let highest = bits(past)
+            .map(|other| generations[&other])
+            .max()
+            .unwrap_or(0);
         generations.insert(at, highest + 1);
     }
     generations
@@ -143,9 +153,20 @@ pub fn over_budget(world: &World, order: &[usize], quarantined: &[usize], on: us
         let made = &world.blocks[at];
         let is_final = lane(policy, made) == Lane::Final;
         let limits = &policy.limits;
-        let limit = if is_final { limits.pending_per_member } else { limits.blocks_per_member };
-        let item = made.block.block.trailers.proposal.unwrap_or(made.block.block.id);
-        let mine = used.entry((made.block.principal.clone(), is_final)).or_default();
+        let limit = if is_final {
+            limits.pending_per_member
+        } else {
+            limits.blocks_per_member
+        };
+        let item = made
+            .block
+            .block
+            .trailers
+            .proposal
+            .unwrap_or(made.block.block.id);
+        let mine = used
+            .entry((made.block.principal.clone(), is_final))
+            .or_default();
         if mine.contains(&item) || (mine.len() as u64) < limit {
             mine.insert(item);
         } else {
@@ -156,20 +177,32 @@ pub fn over_budget(world: &World, order: &[usize], quarantined: &[usize], on: us
 }
 
 pub fn lane(policy: &Policy, made: &Made) -> Lane {
-    policy.lane_of(made.block.operations.iter().map(|operation| &operation.path))
+    policy.lane_of(
+        made.block
+            .operations
+            .iter()
+            .map(|operation| &operation.path),
+    )
 }
 
 pub fn is_allowed(world: &World, at: usize, on: usize) -> bool {
     let base = &world.checkpoints[on].base;
     let made = &world.blocks[at];
     let principal = &made.block.principal;
-    let Some(member) = base.roster.get(principal).filter(|member| member.is_active()) else {
+    let Some(member) = base.roster.get(principal) else {
         return false;
     };
+    if !member.is_active() && *principal != made.block.block.author {
+        return false;
+    }
     made.block.operations.iter().all(|operation| {
         let found = base.policy.rule_for(&operation.path);
         let kernel = gdo_core::checkpoint::is_kernel_managed(&operation.path);
-        let writer = found.rule.writers.iter().any(|set| set.contains(principal, member));
+        let writer = found
+            .rule
+            .writers
+            .iter()
+            .any(|set| set.contains(principal, member));
         !kernel && found.is_open_to(principal) && writer
     })
 }
@@ -177,7 +210,7 @@ pub fn is_allowed(world: &World, at: usize, on: usize) -> bool {
 /// Section 6, on a whole state.
 pub fn refusal(policy: &Policy, operations: &[Operation], state: &Tree) -> Option<Reason> {
     let mut after = state.clone();
-    super::kit::apply(&mut after, &operations.to_vec());
+    super::kit::apply(&mut after, operations);
     let mut reasons = BTreeSet::new();
     for Operation { path, old, new } in operations {
         let lane = policy.rule_for(path).rule.lane;
@@ -189,7 +222,8 @@ pub fn refusal(policy: &Policy, operations: &[Operation], state: &Tree) -> Optio
         };
         let shared = lane >= Lane::Cas;
         let others = || after.keys().filter(|other| *other != path);
-        let nested = |other: &RepoPath| other.is_within(path.as_str()) || path.is_within(other.as_str());
+        let nested =
+            |other: &RepoPath| other.is_within(path.as_str()) || path.is_within(other.as_str());
         let is_put = new.is_some();
         if !fits && lane == Lane::Append {
             reasons.insert((0, Reason::Exists));
@@ -199,8 +233,7 @@ pub fn refusal(policy: &Policy, operations: &[Operation], state: &Tree) -> Optio
         if is_put && (others().any(nested) || (shared && policy.blocks_records(path))) {
             reasons.insert((2, Reason::Shape));
         }
-        let folded = path.case_folded();
-        if is_put && shared && others().any(|other| other.case_folded() == folded) {
+        if is_put && shared && others().any(|other| super::kit::is_case_sibling(other, path)) {
             reasons.insert((3, Reason::Case));
         }
     }
@@ -212,7 +245,11 @@ pub fn difference(before: &Tree, after: &Tree) -> Delta {
     let paths: BTreeSet<&RepoPath> = before.keys().chain(after.keys()).collect();
     let changes = paths.into_iter().filter_map(|path| {
         let (old, new) = (before.get(path).copied(), after.get(path).copied());
-        (old != new).then(|| Operation { path: path.clone(), old, new })
+        (old != new).then(|| Operation {
+            path: path.clone(),
+            old,
+            new,
+        })
     });
     changes.collect()
 }

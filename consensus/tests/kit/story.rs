@@ -32,7 +32,11 @@ pub struct Story {
 impl Story {
     pub fn new(seed: u64, rules: &Arc<Rules>) -> Self {
         let world = World::new(seed, Arc::clone(rules));
-        Self { world, pushed: Vec::new(), groups: vec![0; NODES.len()] }
+        Self {
+            world,
+            pushed: Vec::new(),
+            groups: vec![0; NODES.len()],
+        }
     }
 
     /// One step of somebody; gives the blocks that were written.
@@ -90,9 +94,12 @@ impl Story {
         let open = author.known & !checkpoint.done;
         let last = bits(open).filter_map(|block| {
             let mut operations = self.world.blocks[block].block.operations.iter();
-            operations.find(|operation| operation.path == at).map(|operation| operation.new)
+            operations
+                .find(|operation| operation.path == at)
+                .map(|operation| operation.new)
         });
-        last.last().unwrap_or_else(|| checkpoint.tree.get(&at).copied())
+        last.last()
+            .unwrap_or_else(|| checkpoint.tree.get(&at).copied())
     }
 
     fn operation(&mut self, who: usize, at: &str, content: Option<&str>) -> Operation {
@@ -101,7 +108,11 @@ impl Story {
             1 => Some(file("never")),
             _ => self.seen(who, at),
         };
-        Operation { path: path(at), old, new: content.map(file) }
+        Operation {
+            path: path(at),
+            old,
+            new: content.map(file),
+        }
     }
 
     /// A node writes of its own accord.
@@ -120,7 +131,10 @@ impl Story {
             5 => {
                 // Records of both freer lanes may share a block (P-14).
                 let record = self.operation(who, &format!("log/{me}/{seq}"), Some(&content));
-                vec![record, self.operation(who, &format!("own/{me}/y"), Some(&content))]
+                vec![
+                    record,
+                    self.operation(who, &format!("own/{me}/y"), Some(&content)),
+                ]
             }
             6 => vec![self.operation(who, "sw/0", Some(&content))],
             _ => self.contended(who, &content),
@@ -136,12 +150,29 @@ impl Story {
         } else {
             Vec::new()
         };
-        vec![self.world.write(Draft { author: who, operations: delta, depends, ..Draft::default() }, false)]
+        vec![self.world.write(
+            Draft {
+                author: who,
+                operations: delta,
+                depends,
+                ..Draft::default()
+            },
+            false,
+        )]
     }
 
     /// Changes that others also make: of few files, of directories, of names that differ by case.
     fn contended(&mut self, who: usize, content: &str) -> Delta {
-        let few = ["cas/0", "cas/1", "cas/A", "cas/a", "cas/0/x", "cas/dir/1", "cas/dir/2", "cas/dir"];
+        let few = [
+            "cas/0",
+            "cas/1",
+            "cas/A",
+            "cas/a",
+            "cas/0/x",
+            "cas/dir/1",
+            "cas/dir/2",
+            "cas/dir",
+        ];
         let first = *self.world.random.pick(&few);
         let put = (!self.world.random.percent(20)).then_some(content);
         let mut delta = vec![self.operation(who, first, put)];
@@ -153,7 +184,11 @@ impl Story {
             }
         }
         delta.retain(|operation| operation.old.is_some() || operation.new.is_some());
-        if delta.is_empty() { vec![self.operation(who, first, Some(content))] } else { delta }
+        if delta.is_empty() {
+            vec![self.operation(who, first, Some(content))]
+        } else {
+            delta
+        }
     }
 
     /// What the liar does: two blocks of one number, others' paths, files in the way of records.
@@ -162,16 +197,37 @@ impl Story {
         let content = format!("evil{now}");
         if self.world.random.percent(50) {
             let other = self.operation(LIAR, &format!("log/n4/{}", now % 3), Some(&content));
-            let forked =
-                self.world.write(Draft { author: LIAR, operations: vec![other], ..Draft::default() }, true);
+            let forked = self.world.write(
+                Draft {
+                    author: LIAR,
+                    operations: vec![other],
+                    ..Draft::default()
+                },
+                true,
+            );
             let victim = self.world.random.below(LIAR);
             self.world.authors[victim].known |= self.world.blocks[forked].past | 1 << forked;
             made.push(forked);
         }
-        let places = ["log/n0/0", "log/n1", "log", "own/n2", "log/n4/0", "log/n4/0/x", ".gdo/checkpoint.json"];
+        let places = [
+            "log/n0/0",
+            "log/n1",
+            "log",
+            "own/n2",
+            "log/n4/0",
+            "log/n4/0/x",
+            ".gdo/checkpoint.json",
+        ];
         let place = *self.world.random.pick(&places);
         let evil = self.operation(LIAR, place, Some(&content));
-        made.push(self.world.write(Draft { author: LIAR, operations: vec![evil], ..Draft::default() }, false));
+        made.push(self.world.write(
+            Draft {
+                author: LIAR,
+                operations: vec![evil],
+                ..Draft::default()
+            },
+            false,
+        ));
         made
     }
 
@@ -188,19 +244,34 @@ impl Story {
             2 | 3 => vec![self.operation(who, "fin/0", Some(&content))],
             4 => {
                 let first = self.operation(who, "fin/1", Some(&content));
-                vec![first, self.operation(who, &format!("log/{person}/{now}"), Some(&content))]
+                vec![
+                    first,
+                    self.operation(who, &format!("log/{person}/{now}"), Some(&content)),
+                ]
             }
             5 => {
-                let lane = if self.world.random.percent(50) { "cas" } else { "final" };
+                let lane = if self.world.random.percent(50) {
+                    "cas"
+                } else {
+                    "final"
+                };
                 vec![self.operation(who, ".gdo/policy.toml", Some(lane))]
             }
             6 => {
                 let member = *self.world.random.pick(&NODES[1..]);
-                let status = if self.world.random.percent(50) { "active" } else { "suspended" };
+                let status = if self.world.random.percent(50) {
+                    "active"
+                } else {
+                    "suspended"
+                };
                 vec![self.operation(who, roster_file(member).as_str(), Some(status))]
             }
             _ => {
-                let Some(about) = self.pushed.iter().rev().find(|pushed| pushed.notes.is_empty())
+                let Some(about) = self
+                    .pushed
+                    .iter()
+                    .rev()
+                    .find(|pushed| pushed.notes.is_empty())
                 else {
                     return Vec::new();
                 };
@@ -209,12 +280,20 @@ impl Story {
                     1 => NoteVerb::Withdraw,
                     _ => NoteVerb::Approve,
                 };
-                notes.push(Note { verb, proposal: about.id });
+                notes.push(Note {
+                    verb,
+                    proposal: about.id,
+                });
                 Vec::new()
             }
         };
         let id = id(&format!("proposal {now} {}", self.world.random.0));
-        let pushed = Pushed { id, principal: person.to_owned(), operations: delta, notes };
+        let pushed = Pushed {
+            id,
+            principal: person.to_owned(),
+            operations: delta,
+            notes,
+        };
         self.pushed.push(pushed.clone());
         let mut made = vec![self.embed(who, pushed.clone())];
         if self.world.random.percent(25) {

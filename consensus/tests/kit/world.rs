@@ -15,8 +15,7 @@ use gdo_core::id::{Digest, MemberName, ObjectId, Seq};
 use gdo_core::proposal::Note;
 
 use super::kit::{
-    Random, Rules, Tree, apply, base, genesis_record, genesis_tree, id, ledger, name, path_facts,
-    public_key,
+    Random, Rules, Tree, apply, base, genesis_tree, id, ledger, name, path_facts, public_key,
 };
 
 /// What a test wants to be written.
@@ -76,8 +75,11 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, rules: Arc<Rules>) -> Self {
         let tree = genesis_tree();
-        let at = CheckpointRef { height: gdo_core::id::Height(0), id: ledger().0 };
-        let base = base(&rules, &tree, at, genesis_record(&rules.cas));
+        let at = CheckpointRef {
+            height: gdo_core::id::Height(0),
+            id: ledger().0,
+        };
+        let base = base(&rules, &tree, at, rules.genesis.clone());
         let genesis = Checkpoint {
             base,
             tree,
@@ -105,7 +107,10 @@ impl World {
         let text = super::kit::NODES[draft.author];
         let own = id(&format!("block {at} {}", self.random.0));
         let base = &self.checkpoints[author.on].base;
-        let past = author.known | author.prev.map_or(0, |prev| self.blocks[prev].past | 1 << prev);
+        let past = author.known
+            | author
+                .prev
+                .map_or(0, |prev| self.blocks[prev].past | 1 << prev);
         let lanes = draft.operations.iter().map(|operation| &operation.path);
         let block = Block {
             id: own,
@@ -131,13 +136,28 @@ impl World {
                 },
             },
         };
-        let principal = draft.principal.map_or_else(|| name(text), |text| name(&text));
-        let signers = draft.proposal.map(|_| principal.clone()).into_iter().collect();
+        let principal = draft
+            .principal
+            .map_or_else(|| name(text), |text| name(&text));
+        let signers = draft
+            .proposal
+            .map(|_| principal.clone())
+            .into_iter()
+            .collect();
         let mut operations = draft.operations;
         operations.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        let block =
-            BlockInPast { block, principal, signers, operations, notes: draft.notes };
-        self.blocks.push(Made { block, past, on: author.on });
+        let block = BlockInPast {
+            block,
+            principal,
+            signers,
+            operations,
+            notes: draft.notes,
+        };
+        self.blocks.push(Made {
+            block,
+            past,
+            on: author.on,
+        });
         self.by_id.insert(own, at);
         let author = &mut self.authors[draft.author];
         if !fork {
@@ -161,10 +181,16 @@ impl World {
         let named = named.chain(made.block.notes.iter().map(|note| note.proposal));
         let ended = named.filter_map(|id| Some((id, *checkpoint.ended.get(&id)?)));
         let included = |id: &&ObjectId| {
-            self.by_id.get(id).is_some_and(|at| checkpoint.included >> at & 1 == 1)
+            self.by_id
+                .get(id)
+                .is_some_and(|at| checkpoint.included >> at & 1 == 1)
         };
         let depends = made.block.block.trailers.depends.iter();
-        let touched = made.block.operations.iter().map(|operation| &operation.path);
+        let touched = made
+            .block
+            .operations
+            .iter()
+            .map(|operation| &operation.path);
         BlockFacts {
             ancestors: self.ids(maximal | extra),
             history: History {
@@ -207,8 +233,8 @@ impl World {
         for at in order {
             let facts = self.facts(at, on);
             window.insert(facts).expect("facts are fresh");
-            if self.random.percent(20) {
-                let _ = window.plan();
+            if self.random.percent(15) {
+                window.refresh();
             }
         }
         window
@@ -218,7 +244,10 @@ impl World {
     pub fn add_checkpoint(&mut self, window: &Window, cut: &Cut, known: u64) -> usize {
         let at = self.add_content(Content::new(window, cut, vec![], vec![], None));
         let needs = self.checkpoints[at].needs;
-        assert!(needs & !known == 0, "a checkpoint names blocks that its maker does not know");
+        assert!(
+            needs & !known == 0,
+            "a checkpoint names blocks that its maker does not know"
+        );
         at
     }
 
@@ -243,11 +272,19 @@ impl World {
         let aside: Vec<ObjectId> = record.aside.iter().map(|block| block.block).collect();
         let open: Vec<ObjectId> = record.open.iter().map(|block| block.block).collect();
         let mut ended = before.ended.clone();
-        ended.extend(record.withdrawn.iter().map(|id| (*id, ProposalEnd::Withdrawn)));
+        ended.extend(
+            record
+                .withdrawn
+                .iter()
+                .map(|id| (*id, ProposalEnd::Withdrawn)),
+        );
         let proposals = record.included.iter().filter_map(|block| block.proposal);
         ended.extend(proposals.map(|id| (id, ProposalEnd::Included)));
         let height = record.height;
-        let at = CheckpointRef { height, id: id(&format!("checkpoint {height} {}", self.random.0)) };
+        let at = CheckpointRef {
+            height,
+            id: id(&format!("checkpoint {height} {}", self.random.0)),
+        };
         let mut base = base(&self.rules, &tree, at, record);
         base.dapps.clone_from(&before.base.dapps);
         let next = Checkpoint {
