@@ -8,9 +8,11 @@
 //! for what is expected (a line, a lock, the end of a process); a missing tool is named.
 
 pub mod clone;
+pub mod dapp;
 pub mod org;
 pub mod program;
 pub mod seen;
+pub mod sshd;
 
 pub use clone::Clone;
 pub use org::Org;

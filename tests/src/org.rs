@@ -56,7 +56,7 @@ impl Org {
     /// It cannot be made.
     #[must_use]
     #[track_caller]
-    pub fn stopped_at(template: &str, below: &str) -> Self {
+    pub fn stopped_at(template: &str, below: impl AsRef<Path>) -> Self {
         let temp = tempfile::tempdir().expect("a temporary directory");
         let environment = Environment::new(temp.path().join("home"));
         let org = Self {
