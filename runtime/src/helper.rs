@@ -13,6 +13,7 @@
 mod container;
 mod drain;
 mod executor;
+mod identity;
 mod view;
 mod worker;
 

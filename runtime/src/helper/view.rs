@@ -19,6 +19,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use nix::unistd::{getegid, geteuid};
 
+use super::identity::Identity;
 use crate::cgroup::hierarchies;
 use crate::request::RunRequest;
 
@@ -34,13 +35,12 @@ pub(super) struct View {
     /// The root file system that is bound at the moment, kept from run to run.
     bound_rootfs: Option<PathBuf>,
     /// Who owns what the container may write, outside of it.
-    host_uid: u32,
-    host_gid: u32,
+    owner: Identity,
 }
 
 impl View {
     /// Makes the namespace and the directories.
-    pub(super) fn enter(host_uid: u32, host_gid: u32) -> Result<View, String> {
+    pub(super) fn enter(owner: Identity) -> Result<View, String> {
         let root = geteuid().is_root();
         if root {
             unshare(CloneFlags::CLONE_NEWNS).map_err(problem("make a mount namespace"))?;
@@ -59,8 +59,7 @@ impl View {
         }
         let view = View {
             bound_rootfs: None,
-            host_uid,
-            host_gid,
+            owner,
         };
         for directory in [view.state(), view.bundle(), view.rootfs(), view.gdo()] {
             fs::create_dir_all(&directory)
@@ -112,7 +111,7 @@ impl View {
         fs::create_dir(&out).map_err(|e| format!("make {}: {e}", out.display()))?;
         // One page more than the cap: a report that is too long must be seen to be too long.
         let size = (request.limits.output_kib + 4) << 10;
-        let (uid, gid) = (self.host_uid, self.host_gid);
+        let Identity { uid, gid } = self.owner;
         tmpfs(
             &out,
             &format!("size={size},nr_inodes=64,mode=0755,uid={uid},gid={gid}"),

@@ -8,26 +8,23 @@ use std::time::{Duration, Instant};
 
 use nix::libc;
 use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::Pid;
 
 use super::Setup;
 use super::container::{Created, Stopwatch};
 use super::drain::{Bounds, Killed};
+use super::identity::Identity;
 use super::view::View;
 use crate::cgroup::Limiter;
 use crate::outcome::{Outcome, Resources, Stages};
 use crate::request::RunRequest;
 use crate::spec::{Placement, spec};
 
-/// User and group ids outside of the containers of the first helper, when root runs them: a range
-/// that no distribution gives to people, services or other containers.
-const HOST_ID_BASE: u32 = 1_900_000_000;
-
 /// One helper's state between runs.
 pub(super) struct Worker {
     view: View,
     limiter: Limiter,
-    host_id: u32,
+    identity: Identity,
     runs: u64,
     missing: Vec<String>,
 }
@@ -35,18 +32,13 @@ pub(super) struct Worker {
 impl Worker {
     /// Sets the helper up.
     pub(super) fn new(setup: &Setup) -> Result<Worker, String> {
-        // As root every helper's containers are another user; else user 0 of the own namespace.
-        let host_id = if geteuid().is_root() {
-            HOST_ID_BASE + setup.slot
-        } else {
-            0
-        };
+        let identity = Identity::for_helper(setup.slot);
         let limiter = Limiter::join(&setup.leaf)?;
-        let view = View::enter(host_id, host_id)?;
+        let view = View::enter(identity)?;
         Ok(Worker {
             view,
             limiter,
-            host_id,
+            identity,
             runs: 0,
             missing: setup.leaf.missing(),
         })
@@ -73,8 +65,8 @@ impl Worker {
         let place = Placement {
             rootfs: &rootfs,
             gdo: &gdo,
-            host_uid: self.host_id,
-            host_gid: self.host_id,
+            host_uid: self.identity.uid,
+            host_gid: self.identity.gid,
             rlimits_only: !self.limiter.complete(),
         };
         spec(request, place)
