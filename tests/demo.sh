@@ -61,7 +61,6 @@ cat > "$work/alice/acct/txn/2026/11/01KAJ3T6Z8Q4M2W9X5Y7B1C0D0.journal" <<'J'
     Assets:Bank                 50.00 USD
     Liabilities:Member:alice   -50.00 USD
 J
-echo 'include txn/2026/11/*.journal' >> "$work/alice/acct/main.journal"
 in_dir "$work/alice" git add -A
 in_dir "$work/alice" git commit -q -m 'Alice pays in 50'
 in_dir "$work/alice" git push origin HEAD:refs/for/main | tee "$work/push-a"
