@@ -9,7 +9,7 @@ use gdo_core::policy::Pattern;
 /// What stands in for a wildcard.
 const FILLER: &str = "x";
 /// How many segments `**` is tried as.
-const DEPTHS: std::ops::RangeInclusive<usize> = 0..=4;
+const DEPTH_MAX: usize = 4;
 
 /// Some paths that match both; none if no path does, up to the depths that are tried.
 pub fn paths(glob: &Glob, rule: &Pattern) -> impl Iterator<Item = RepoPath> {
@@ -42,8 +42,15 @@ pub fn paths(glob: &Glob, rule: &Pattern) -> impl Iterator<Item = RepoPath> {
 /// The glob with each `**` spelled out as so many `*`.
 fn expand(glob: &Glob) -> Vec<Vec<&str>> {
     let mut all: Vec<Vec<&str>> = vec![Vec::new()];
-    for segment in glob.as_str().split('/') {
-        let depths = if segment == "**" { DEPTHS } else { 1..=1 };
+    let count = glob.as_str().split('/').count();
+    for (at, segment) in glob.as_str().split('/').enumerate() {
+        // At its end, `**` is about what stands below: a file in place of the directory is no case
+        // that anybody means.
+        let depths = match (segment, at + 1 == count) {
+            ("**", true) => 1..=DEPTH_MAX,
+            ("**", false) => 0..=DEPTH_MAX,
+            _ => 1..=1,
+        };
         let piece = if segment == "**" { "*" } else { segment };
         all = all
             .iter()

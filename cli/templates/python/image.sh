@@ -1,30 +1,31 @@
 #!/bin/sh
-# Make image/: an OCI layout of Debian's python3-minimal, as it is installed here, and validate.py.
+# Make image/: an OCI layout of Debian's Python, as it is installed here, and validate.py.
 #
-# Needs: apt install python3-minimal. The image is larger than a ledger takes by default: the policy
+# Needs: apt install python3. The image is larger than a ledger takes by default: the policy
 # must raise limits.blob_bytes_max for it. On another release of Debian it has another digest.
 set -eu
 umask 022
 here=$(cd "$(dirname "$0")" && pwd -P)
 python=$(readlink -f /usr/bin/python3) || python=
 package=$(dpkg -S "$python" 2>/dev/null | cut -d: -f1)
-[ -n "$package" ] || { echo "image: expected Debian's /usr/bin/python3; apt install python3-minimal" >&2; exit 1; }
+version=${python##*/python}
+[ -n "$package" ] || { echo "image: expected Debian's /usr/bin/python3; apt install python3" >&2; exit 1; }
 
-# The package and all that it needs.
-packages=$package
-while :; do
-    more=$(dpkg-query -W -f '${Depends}, ${Pre-Depends}\n' $packages |
-        tr ',|' '\n\n' | sed 's/(.*//; s/:.*//; s/ //g' | sort -u)
-    all=$(for name in $packages $more; do
-        dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$name" 2>/dev/null
-    done | sed -n 's/ installed$//p' | grep -vE '^(dpkg|debconf|install-info|media-types|mailcap|netbase|tzdata)$' | sort -u)
-    [ "$all" != "$packages" ] || break
-    packages=$all
-done
+# The interpreter, its library, and the shared libraries that they need.
+packages="$package libpython$version-minimal libpython$version-stdlib libc6 libgcc-s1 zlib1g libexpat1
+    libssl3 libbz2-1.0 liblzma5 libffi8 libcrypt1 libuuid1 libsqlite3-0"
+installed=$(for name in $packages; do
+    dpkg-query -W -f '${binary:Package} ${db:Status-Status}\n' "$name" 2>/dev/null
+done | sed -n 's/ installed$//p')
+case $installed in
+    *stdlib*) ;;
+    *) echo "image: expected libpython$version-stdlib; apt install python3" >&2; exit 1 ;;
+esac
 
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
-dpkg -L $packages | sort -u | grep -vE '^/usr/(share|include|sbin)(/|$)|^/(etc|var)(/|$)|^/\.$|\.pyc$' |
+dpkg -L $installed | sort -u |
+    grep -vE '^/usr/(share|include|sbin)/|^/(etc|var)/|/gconv/|/(lib2to3|ensurepip|distutils|pydoc_data)/|\.pyc$' |
     while IFS= read -r file; do [ -e "$file" ] && [ ! -d "$file" ] && echo "${file#/}"; done |
     tar -C / --no-recursion -h -cf - -T - | tar -C "$root" -xf -
 mkdir -p "$root/tmp" "$root/lib64"

@@ -2,12 +2,23 @@
 
 /gdo/base and /gdo/candidate hold what dapp.toml's `reads` names, before and after the change;
 /gdo/context.json says who changed what. Exit 0 passes, 1 refuses. An uncaught exception would exit
-with 1 and blame the author, so whatever this program did not decide ends with 70.
+with 1 and blame the author, so it ends with 70 here: not decided.
 """
 
-import json
 import os
 import sys
+
+
+def undecided(kind, value, trace):
+    sys.__excepthook__(kind, value, trace)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(70)
+
+
+sys.excepthook = undecided
+
+import json  # noqa: E402 (what cannot be imported is not decided, either)
 
 ROOT = "/gdo"
 
@@ -42,9 +53,4 @@ def main():
     return 1 if found else 0
 
 
-try:
-    code = main()
-except Exception as error:
-    print(f"internal error: {error!r}", file=sys.stderr)
-    code = 70
-sys.exit(code)
+sys.exit(main())

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 pub(super) enum Language {
     /// A shell script over a static busybox
     Shell,
-    /// A Python program over Debian's python3-minimal
+    /// A Python program over Debian's Python
     Python,
     /// A static Rust binary
     Rust,
