@@ -115,11 +115,7 @@ impl Ledger {
     /// # Errors
     /// There is no bare repository, its refs are not `files`, or it cannot be read.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
-        let ledger = Self::open_any(dir, true)?;
-        let dir = &ledger.dir;
-        let root = File::open(dir).map_err(LedgerError::io("open", dir))?;
-        nix::unistd::syncfs(&root).map_err(|error| LedgerError::io("sync", dir)(error.into()))?;
-        Ok(ledger)
+        Self::open_any(dir, true)
     }
 
     /// Opens the repository of anybody's clone to read the ledger in it: with or without a work

@@ -122,3 +122,23 @@ fn objects_are_bounded_typed_and_of_the_ledgers_hash() {
     let raw = git::run(ledger.dir(), &["cat-file", "-p", &blob.to_string()]).expect("git");
     assert_eq!(raw, "hello");
 }
+
+#[test]
+fn a_members_clone_is_read_as_a_ledger_and_not_touched() {
+    let test = TestLedger::new();
+    let clone = test.clone_for("bob");
+    let dir = clone.dir.join(".git");
+    let error = Ledger::open(&dir).expect_err("a work tree").to_string();
+    assert!(error.contains("it has a work tree"), "{error}");
+    let before = fs::read(dir.join("config")).expect("read");
+    let ledger = Ledger::open_clone(&dir).expect("a clone opens");
+    let main = ledger
+        .read_ref("refs/remotes/origin/main")
+        .expect("read")
+        .expect("there");
+    assert_eq!(main, test.genesis);
+    let mut audit = gdo_ledger::Audit::new(&ledger, "main", &main).expect("starts");
+    assert!(audit.next_checkpoint().expect("holds").is_some());
+    assert!(audit.next_checkpoint().expect("the end").is_none());
+    assert_eq!(fs::read(dir.join("config")).expect("read"), before);
+}
