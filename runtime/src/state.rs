@@ -90,28 +90,29 @@ impl StateDir {
     /// Makes the directory where it is missing and takes hold of it.
     pub(crate) fn hold(path: &Path) -> Result<StateDir, SandboxError> {
         let at = |what: &str| format!("{what} {}", path.display());
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-            .map_err(SandboxError::io(at("make")))?;
-        let path = path.canonicalize().map_err(SandboxError::io(at("open")))?;
-        // Whoever owns a directory above could put another one in its place.
-        for directory in path.ancestors().take(2) {
-            let meta = directory.metadata().map_err(SandboxError::io(at("open")))?;
-            if ![0, geteuid().as_raw()].contains(&meta.uid()) {
-                let problem = format!("{} belongs to user {}", directory.display(), meta.uid());
-                return Err(SandboxError::io(at("use"))(io::Error::other(problem)));
+        loop {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(SandboxError::io(at("make")))?;
+            let held = path
+                .canonicalize()
+                .and_then(|path| Ok((lock(&path)?, path)));
+            match held {
+                Ok((Locked::Here(lock), path)) => {
+                    check_owner(&path)?;
+                    fs::set_permissions(&path, PermissionsExt::from_mode(0o700))
+                        .map_err(SandboxError::io(at("set the mode of")))?;
+                    return Ok(StateDir { path, _lock: lock });
+                }
+                Ok((Locked::ByOther, path)) => return Err(SandboxError::InUse { path }),
+                // Whoever held it has just removed it.
+                Ok((Locked::Gone, _)) => {}
+                Err(problem) if problem.kind() == io::ErrorKind::NotFound => {}
+                Err(problem) => return Err(SandboxError::io(at("take hold of"))(problem)),
             }
         }
-        fs::set_permissions(&path, PermissionsExt::from_mode(0o700))
-            .map_err(SandboxError::io(at("set the mode of")))?;
-        let lock = path.join("lock");
-        let file =
-            File::create(&lock).map_err(SandboxError::io(format!("make {}", lock.display())))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
-            .map_err(|_| SandboxError::InUse { path: path.clone() })?;
-        Ok(StateDir { path, _lock: lock })
     }
 
     /// A name for this sandbox that differs from every other's on this machine.
@@ -159,4 +160,51 @@ impl StateDir {
     fn record(&self, slot: u32) -> PathBuf {
         self.path.join(format!("helper-{slot}.json"))
     }
+}
+
+impl Drop for StateDir {
+    /// Leaves no directory behind, unless there is something in it that the next start must see.
+    fn drop(&mut self) {
+        if self.records().is_ok_and(|records| records.is_empty()) {
+            let _ = fs::remove_file(self.path.join(LOCK));
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+}
+
+/// Name of the file whose lock is the hold on the directory.
+const LOCK: &str = "lock";
+
+enum Locked {
+    Here(Flock<File>),
+    ByOther,
+    Gone,
+}
+
+fn lock(directory: &Path) -> io::Result<Locked> {
+    let path = directory.join(LOCK);
+    let Ok(lock) = Flock::lock(File::create(&path)?, FlockArg::LockExclusiveNonblock) else {
+        return Ok(Locked::ByOther);
+    };
+    // A lock on a file that was removed meanwhile keeps nobody out.
+    let (locked, there) = (lock.metadata()?, fs::metadata(&path)?);
+    let same = (locked.dev(), locked.ino()) == (there.dev(), there.ino());
+    Ok(if same {
+        Locked::Here(lock)
+    } else {
+        Locked::Gone
+    })
+}
+
+/// Refuses a directory that somebody else could put another one in the place of.
+fn check_owner(path: &Path) -> Result<(), SandboxError> {
+    for directory in path.ancestors().take(2) {
+        let at = || format!("use {}", path.display());
+        let meta = directory.metadata().map_err(SandboxError::io(at()))?;
+        if ![0, geteuid().as_raw()].contains(&meta.uid()) {
+            let problem = format!("{} belongs to user {}", directory.display(), meta.uid());
+            return Err(SandboxError::io(at())(io::Error::other(problem)));
+        }
+    }
+    Ok(())
 }

@@ -178,15 +178,17 @@ pub(crate) struct Fixture {
     pub(crate) dir: TempDir,
 }
 
-/// A state directory, removed after the sandbox that is declared before it.
+/// A state directory, looked at after the sandbox that is declared before it is gone.
 pub(crate) struct StateDir(pub(crate) PathBuf);
 
 impl Drop for StateDir {
     fn drop(&mut self) {
-        let _ = fs::remove_file(self.0.join("lock"));
-        let removed = fs::remove_dir(&self.0);
         if !std::thread::panicking() {
-            removed.expect("nothing is left in the state directory");
+            assert!(
+                !self.0.exists(),
+                "something is left in {}",
+                self.0.display()
+            );
         }
     }
 }
