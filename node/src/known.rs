@@ -13,6 +13,7 @@ use gdo_ledger::{Ledger, LedgerCommit, ProposalError, ProposalRules, Rules};
 
 use crate::chain::Chain;
 use crate::refs::Refs;
+use crate::space;
 
 /// Which commits are the ledger's.
 #[derive(Debug, Default)]
@@ -144,6 +145,7 @@ impl Known {
         tip: ObjectId,
         quarantine: Option<&Path>,
     ) -> Result<Proposal, PushRefusal> {
+        space::check(self.ledger.dir())?;
         let rules = self.rules();
         let rules = ProposalRules {
             roster: &rules.roster,

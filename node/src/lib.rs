@@ -27,6 +27,7 @@ pub mod reactor;
 pub mod refs;
 pub mod signer;
 pub mod soundness;
+pub mod space;
 pub mod upkeep;
 pub mod verdicts;
 pub mod wal;
