@@ -89,10 +89,68 @@ pub(crate) fn read_toml<T: serde::de::DeserializeOwned>(
 ) -> Result<T, FileError> {
     toml::from_str(text).map_err(|error| {
         let message = error.message().trim().replace('\n', "; ");
-        let found = FileError::new(file, message);
-        match error.span() {
-            Some(span) => found.at_line(text[..span.start].matches('\n').count() + 1),
-            None => found,
-        }
+        let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+            return FileError::new(file, message);
+        };
+        let message = match key_of_value(before) {
+            Some(key) if !message.contains(key) => format!("{key}: {message}"),
+            _ => message,
+        };
+        FileError::new(file, message).at_line(before.matches('\n').count() + 1)
     })
+}
+
+/// The key whose value begins where `before` ends; `None` if no value begins there.
+fn key_of_value(before: &str) -> Option<&str> {
+    let line = before.rsplit('\n').next()?;
+    let key = line.trim_end_matches([' ', '\t', '[']).strip_suffix('=')?;
+    let key = key.trim_end();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let start = key.rfind(|c| !is_part(c)).map_or(0, |at| at + 1);
+    (start < key.len()).then(|| &key[start..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_wrong_value_is_found() {
+        let cases = [
+            ("lane = ", Some("lane")),
+            ("version = 1\nlane=", Some("lane")),
+            ("limits = { wall_ms = ", Some("wall_ms")),
+            ("keys = [", Some("keys")),
+            ("http.listen = [", Some("http.listen")),
+            ("", None),
+            ("version = 1\n", None),
+            ("= ", None),
+            ("writers = [\"a\", ", None),
+        ];
+        for (before, key) in cases {
+            assert_eq!(key_of_value(before), key, "{before}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_with_file_line_and_key() {
+        #[derive(serde::Deserialize, Debug)]
+        #[serde(rename_all = "lowercase")]
+        enum Colour {
+            Red,
+        }
+        #[derive(serde::Deserialize, Debug)]
+        struct Car {
+            #[expect(dead_code, reason = "only read from text")]
+            colour: Colour,
+        }
+        let error = read_toml::<Car>("car.toml", "\ncolour = \"blue\"\n").expect_err("not red");
+        let text = error.to_string();
+        assert!(text.starts_with("car.toml:2: colour: "), "{text}");
+        assert!(
+            text.contains("blue") && text.contains("expected `red`"),
+            "{text}"
+        );
+        assert!(read_toml::<Car>("car.toml", "colour = \"red\"").is_ok());
+    }
 }
