@@ -36,7 +36,7 @@ fn a_repository_of_the_other_hash_cannot_push() {
         let _ = Seen::of(&mut home.git(&path, arguments)).accepted();
     }
     let seen = Seen::of(&mut home.git(&path, &["push", org.url(), "HEAD:refs/for/main"]));
-    seen.refused().shows("sha1").shows("sha256");
+    seen.refused().shows("hash algorithm");
     assert_eq!(org.refs(), refs);
     org.check();
 }
@@ -104,7 +104,7 @@ fn what_is_no_node_and_no_ledger_is_named_with_the_command_that_makes_one() {
     };
     run(&empty)
         .refused()
-        .shows("is not a node directory")
+        .shows("empty is in no node directory")
         .shows("gdo init");
     run(&org.temp().join("nowhere")).refused().shows("nowhere");
 
@@ -222,7 +222,7 @@ fn a_disk_that_fills_during_a_push_costs_the_push_and_nothing_else() {
 }
 
 fn is_about_space(text: &str) -> bool {
-    ["No space left on device", "disk"]
+    ["No space left on device", "the node's disk is full"]
         .iter()
         .any(|words| text.contains(words))
 }
