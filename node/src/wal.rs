@@ -109,7 +109,8 @@ fn read_records<T: Serialize + DeserializeOwned>(
     for (number, line) in text.split_inclusive(|&byte| byte == b'\n').enumerate() {
         match read_record(line) {
             Ok(record) => records.push(record),
-            Err(_) if whole + line.len() == text.len() => return Ok((records, whole)),
+            // A record that was torn off lacks its line end; a whole line that is wrong is damage.
+            Err(_) if !line.ends_with(b"\n") => return Ok((records, whole)),
             Err(message) => {
                 let message = format!(
                     "line {}: {message}; the log is damaged: restore the node from another one \
