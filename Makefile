@@ -5,12 +5,13 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help demo test soak lint build bench install clean fresh-root
+.PHONY: help demo test soak test-guest lint build bench install clean fresh-root
 
 help:
 	@echo 'make demo [KEEP=1]     install what is missing, build, play journeys A and B for real'
 	@echo 'make test              install what is missing, check form and lints, run every test'
 	@echo 'make soak              the tests that take long: a thousand runs, kills, containers'
+	@echo 'make test-guest        the runtime in a virtual machine: control groups of version 2'
 	@echo 'make lint              rustfmt, clippy, cargo-deny'
 	@echo 'make build             the binary and the dapps that it ships, optimised'
 	@echo 'make bench             measure, and print a table'
@@ -26,6 +27,9 @@ test:
 
 soak:
 	@scripts/soak.sh
+
+test-guest:
+	@scripts/test-guest.sh
 
 lint:
 	@scripts/lint.sh

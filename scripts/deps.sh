@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what is missing to build gdo (and to test it), on Debian and what derives from it.
 #
-#   scripts/deps.sh demo|test|bench
+#   scripts/deps.sh demo|test|bench|guest
 #
 # Says every package before it installs one, and installs none that is there. Uses sudo when it is
 # not root. A compiler on PATH is taken as it is when it is new enough; else Debian's own is
@@ -9,7 +9,7 @@
 set -eu
 . "$(dirname "$0")/env.sh"
 
-purpose=${1:?usage: scripts/deps.sh demo|test|bench}
+purpose=${1:?usage: scripts/deps.sh demo|test|bench|guest}
 rust_min=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 git_min=2.39.5
 
@@ -21,11 +21,14 @@ for_building="git=git gcc=gcc /usr/include/stdlib.h=libc6-dev pkg-config=pkg-con
 for_testing="static:busybox=busybox-static ssh=openssh-client sshd=openssh-server hledger=hledger
     ledger=ledger mkfs.ext4=e2fsprogs mount=mount ip=iproute2 ps=procps curl=curl"
 for_benching="crun=crun runc=runc static:busybox=busybox-static nsenter=util-linux strip=binutils"
+for_guest="qemu-system-x86_64=qemu-system-x86 static:busybox=busybox-static strip=binutils
+    dpkg-deb=dpkg setpriv=util-linux find=findutils"
 case $purpose in
     demo) wanted=$for_building ;;
     test) wanted="$for_building $for_testing" ;;
     bench) wanted="$for_building $for_benching" ;;
-    *) die "scripts/deps.sh: expected demo, test or bench, got '$purpose'" ;;
+    guest) wanted="$for_building $for_guest" ;;
+    *) die "scripts/deps.sh: expected demo, test, bench or guest, got '$purpose'" ;;
 esac
 
 is_there() {
