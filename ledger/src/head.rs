@@ -73,6 +73,19 @@ impl Ledger {
         self.write_commit(&head.encode())
     }
 
+    /// What a commit builds on that has the form of a synthetic head of this ledger; `None` if it
+    /// has another form.
+    ///
+    /// # Errors
+    /// The commit is missing or cannot be read.
+    pub fn read_head_base(
+        &self,
+        id: &ObjectId,
+        ledger: LedgerId,
+    ) -> Result<Option<CheckpointRef>, LedgerError> {
+        Ok(head_base(&self.read_commit_raw(id)?, ledger))
+    }
+
     /// Writes a checkpoint and gives its id; no ref is touched.
     ///
     /// # Errors

@@ -136,6 +136,20 @@ impl Known {
         })
     }
 
+    /// As [`Known::view`], of what blocks of this node's own build on: a head that it made before it
+    /// was started again is one by its form. Of others' commits the form would prove nothing (P-20).
+    #[must_use]
+    pub fn view_of_own(&self, id: &ObjectId) -> Option<LedgerCommit> {
+        self.view(id).or_else(|| {
+            let ledger = LedgerId(self.read(|commits| commits.chain.genesis()));
+            let base = self.ledger.read_head_base(id, ledger).ok()??;
+            self.read(|commits| commits.chain.contains(base)).then(|| {
+                self.write(|commits| commits.heads.insert(*id, base.height));
+                LedgerCommit::Head(base.height)
+            })
+        })
+    }
+
     /// Reads and checks a proposal by the rules in force.
     ///
     /// # Errors

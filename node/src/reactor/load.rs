@@ -134,7 +134,7 @@ impl State {
         for block in open {
             let rules = self.rules_of(block.trailers.final_checkpoint)?;
             let known = Arc::clone(&self.known);
-            let view = move |id: &ObjectId| known.view(id);
+            let view = move |id: &ObjectId| known.view_of_own(id);
             let rules = BlockRules {
                 ledger: self.ledger_id,
                 roster: &rules.roster,
