@@ -16,7 +16,7 @@ const SSHD: &str = "/usr/sbin/sshd";
 /// An `sshd` whose only key may do what `gdo serve-ssh-command` serves; ends when it is dropped.
 #[derive(Debug)]
 pub struct Sshd {
-    process: Child,
+    _process: Running,
     home: PathBuf,
     port: u16,
     user: String,
@@ -57,7 +57,7 @@ impl Sshd {
                 let known = format!("[127.0.0.1]:{port} {host}");
                 fs::write(home.join("known_hosts"), known).expect("the directory is ours");
                 return Self {
-                    process,
+                    _process: process,
                     home: keys.to_owned(),
                     port,
                     user,
@@ -85,10 +85,14 @@ impl Sshd {
     }
 }
 
-impl Drop for Sshd {
+/// A process that ends with the test.
+#[derive(Debug)]
+struct Running(Child);
+
+impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -98,7 +102,7 @@ fn free_port() -> u16 {
 }
 
 /// Starts `sshd` and waits until it listens; `None` if the port was taken.
-fn start(home: &Path, host_key: &Path, port: u16) -> Option<Child> {
+fn start(home: &Path, host_key: &Path, port: u16) -> Option<Running> {
     let config = format!(
         "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nPidFile none\n\
          AuthorizedKeysFile {}/authorized_keys\nStrictModes no\nUsePAM no\n\
@@ -109,18 +113,18 @@ fn start(home: &Path, host_key: &Path, port: u16) -> Option<Child> {
     );
     let file = home.join("sshd_config");
     fs::write(&file, config).expect("the directory is ours");
-    let mut process = Command::new(SSHD)
+    let mut command = Command::new(SSHD);
+    command
         .args(["-D", "-e", "-f"])
         .arg(&file)
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("sshd must be installed; apt install openssh-server");
-    let mut log = BufReader::new(process.stderr.take().expect("it is piped"));
+        .stderr(Stdio::piped());
+    let process = command.spawn();
+    let mut process = Running(process.expect("sshd must be installed; apt install openssh-server"));
+    let mut log = BufReader::new(process.0.stderr.take().expect("it is piped"));
     let mut said = String::new();
     loop {
         let at = said.len();
         if log.read_line(&mut said).expect("sshd writes text") == 0 {
-            let _ = process.wait();
             assert!(said.contains("already in use"), "sshd: {said}");
             return None;
         }
