@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use gdo_core::block::CheckpointRef;
-use gdo_core::id::{Height, ObjectId};
+use gdo_core::id::{Height, LedgerId, ObjectId};
 use gdo_core::proposal::Proposal;
 use gdo_ledger::{Ledger, LedgerCommit, ProposalError, ProposalRules, Rules};
 
