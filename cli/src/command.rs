@@ -50,7 +50,12 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::HelpReference => reference::run(),
         Command::Completions(completions) => {
             let mut command = Arguments::command();
-            clap_complete::generate(completions.shell, &mut command, "gdo", &mut std::io::stdout());
+            clap_complete::generate(
+                completions.shell,
+                &mut command,
+                "gdo",
+                &mut std::io::stdout(),
+            );
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -216,7 +216,7 @@ fn daemon(node: &NodeDir) -> Check {
 fn chunks(node: &NodeDir) -> Check {
     match nix::sys::statvfs::statvfs(node.root()) {
         Ok(found) => {
-            let free = found.blocks_available() as u64 * found.fragment_size() as u64;
+            let free = found.blocks_available() * found.fragment_size();
             let mib = free >> 20;
             let state = if mib < 256 { State::Warning } else { State::Ok };
             Check::new("disk", state, format!("{mib} MiB free"))

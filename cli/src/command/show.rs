@@ -292,9 +292,9 @@ impl Shown {
             Self::Block(shown) => shown.print(),
             Self::Proposal(shown) => shown.print(),
             Self::Head(shown) => {
-                field("head", &shown.id)?;
+                field("head", shown.id)?;
                 field("over", format_args!("checkpoint {}", shown.over))?;
-                field("tree", &shown.tree)
+                field("tree", shown.tree)
             }
         }
     }
