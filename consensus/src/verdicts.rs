@@ -121,8 +121,8 @@ pub struct Book {
 }
 
 impl Book {
-    /// Forgets the questions about candidates over the last K; verdicts stay by their keys until
-    /// `keep` lets them go.
+    /// Forgets what was about candidates over the last K. The node keeps verdicts by their keys: what
+    /// is asked again, it answers from there.
     pub(crate) fn advance(&mut self) {
         self.jobs.clear();
         self.answers.clear();

@@ -186,16 +186,6 @@ impl Window {
         self.settle();
     }
 
-    /// What the plan would be with one block more; the window stays as it is.
-    ///
-    /// # Errors
-    /// As [`Window::insert`].
-    pub fn plan_with(&self, facts: BlockFacts) -> Result<Plan, EntryError> {
-        let mut other = self.clone();
-        other.insert(facts)?;
-        Ok(other.plan())
-    }
-
     /// The highest generation in the window, 0 if it is empty.
     fn generation_max(&self) -> u64 {
         self.order

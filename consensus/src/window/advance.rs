@@ -31,6 +31,12 @@ impl Window {
             .collect();
         self.paths.advance(delta);
         let policy_changed = self.base.policy != base.policy;
+        // What is admitted also depends on which blocks of a chain are still unfinished.
+        let admits = base
+            .roster
+            .iter()
+            .any(|(_, member)| !member.admit.is_empty());
+        let rules_changed = policy_changed || admits || self.base.roster != base.roster;
         self.base = base;
         if policy_changed {
             self.paths.apply_policy(&self.base.policy);
@@ -43,7 +49,7 @@ impl Window {
             note_ends(slot, &ended, &included);
         }
         self.turns.clear();
-        self.rebuild();
+        self.rebuild(rules_changed);
         self.awaited.clear();
         std::mem::take(&mut self.orphans).into_keys().collect()
     }
@@ -114,8 +120,9 @@ impl Window {
         }
     }
 
-    /// Computes everything that hangs on K from the blocks and the facts about their paths.
-    pub(super) fn rebuild(&mut self) {
+    /// Computes everything that hangs on K from the blocks and the facts about their paths; what
+    /// follows from policy and roster alone only if these changed.
+    pub(super) fn rebuild(&mut self, rules_changed: bool) {
         self.order.clear();
         self.proposals.clear();
         self.dependents.clear();
@@ -128,14 +135,21 @@ impl Window {
         for &at in &all {
             let generation = self.generation(&self.slot(at).parents);
             self.keys[at as usize] = self.make_key(at, generation);
-            let judged = self.judge_by_base(self.slot(at));
-            let slot = self.slot_mut(at);
-            (slot.lane, slot.quarantined, slot.denied) = judged;
+            if rules_changed {
+                let judged = self.judge_by_base(self.slot(at));
+                let slot = self.slot_mut(at);
+                (slot.lane, slot.quarantined, slot.denied) = judged;
+            }
         }
         // In canonical order every index grows at its end.
         all.sort_unstable_by_key(|&at| self.keys[at as usize]);
-        for at in all {
+        for &at in &all {
             self.link(at);
+        }
+        // All are judged in their order, so nobody has to be told of a change.
+        self.dirty.clear();
+        for at in all {
+            self.settle_first(at);
         }
     }
 }

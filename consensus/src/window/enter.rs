@@ -96,10 +96,12 @@ impl Window {
         self.slots[at as usize] = Some(slot);
         if releases {
             // Members before it in its chain leave quarantine with it (P-2).
-            self.rebuild();
+            self.rebuild(true);
         } else {
-            self.keys[at as usize] = self.make_key(at, generation);
+            let key = self.make_key(at, generation);
+            self.keys[at as usize] = key;
             self.link(at);
+            self.dirty.insert((key, at));
         }
     }
 
@@ -276,7 +278,7 @@ impl Window {
         }
     }
 
-    /// Makes a block whose key is known part of all indexes, and marks what it may change.
+    /// Makes a block whose key is known part of all indexes, and marks those whose budget it takes.
     pub(super) fn link(&mut self, at: u32) {
         let key = *self.key(at);
         self.order.insert(key, at);
@@ -298,7 +300,6 @@ impl Window {
                 touch.insert(place, at);
             }
         }
-        self.dirty.insert((key, at));
         if !slot.quarantined {
             let final_lane = slot.lane == Lane::Final;
             let limit = limit_of(&self.base.policy.limits, final_lane);

@@ -35,6 +35,16 @@ impl Window {
         }
     }
 
+    /// Judges a block that was not judged before, when none of those after it was.
+    pub(super) fn settle_first(&mut self, at: u32) {
+        let status = self.judge(at);
+        self.slot_mut(at).status = status;
+        self.tips.put(at, status.side());
+        if status == Status::Applied {
+            self.write(at, true);
+        }
+    }
+
     fn put(&mut self, at: u32, status: Status) {
         let before = std::mem::replace(&mut self.slot_mut(at).status, status);
         if before == status {
