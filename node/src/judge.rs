@@ -71,6 +71,7 @@ type Answer = Box<dyn FnOnce(Judged) + Send>;
 #[derive(Clone, Debug)]
 pub struct Judges {
     jobs: Sender<(Job, Answer)>,
+    judge: Arc<Judge>,
 }
 
 impl Judges {
@@ -94,7 +95,26 @@ impl Judges {
                 .spawn(move || work(&worker, &queue))
                 .map_err(|source| NodeError::io("start a judge for", dir.root(), source))?;
         }
-        Ok(Self { jobs })
+        Ok(Self {
+            jobs,
+            judge: worker,
+        })
+    }
+
+    /// Ends the helpers that are free: what is not used holds no memory.
+    pub fn cool(&self) {
+        self.judge.sandbox.cool();
+    }
+
+    /// Isolation that this machine cannot give, in words.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        self.judge
+            .sandbox
+            .missing()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     /// Hands out a job; `answer` is called from a worker.
@@ -172,9 +192,13 @@ impl Judge {
             isolation,
         })
         .map_err(|error| NodeError::Refused(error.to_string()))?;
+        let images = ImageCache::new(&cache);
+        images
+            .sweep()
+            .map_err(|error| NodeError::Refused(error.to_string()))?;
         Ok(Self {
             ledger,
-            images: ImageCache::new(&cache),
+            images,
             layouts: cache.join("layouts"),
             runs,
             verdicts: VerdictCache::new(&cache),

@@ -32,6 +32,7 @@ mod news;
 mod propose;
 mod state;
 mod status;
+mod tell;
 
 use state::State;
 
@@ -163,7 +164,13 @@ impl Reactor {
         let (events, inbox) = sync_channel(EVENTS_MAX);
         let (end, ended) = watch::channel(false);
         let judges = Judges::start(dir, config, &ledger)?;
-        let state = State::load(dir, config, Arc::clone(&ledger), judges.clone(), events.clone())?;
+        let state = State::load(
+            dir,
+            config,
+            Arc::clone(&ledger),
+            judges.clone(),
+            events.clone(),
+        )?;
         let handle = Handle {
             events,
             known: state.known(),

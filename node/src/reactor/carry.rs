@@ -10,21 +10,18 @@ use gdo_consensus::machine::{AttemptId, Effect, Input, NextBase};
 use gdo_consensus::verdicts::{JobId, Judgement, Question};
 use gdo_core::block::{BlockInPast, CheckpointRef};
 use gdo_core::canonical;
-use gdo_core::checkpoint::{CheckpointRecord, EVIDENCE_DIR, Reason, validators_digest};
+use gdo_core::checkpoint::{CheckpointRecord, EVIDENCE_DIR, validators_digest};
 use gdo_core::context::{Context, ContextBlock, ContextMember};
 use gdo_core::dapp::Uses;
 use gdo_core::delta::{Delta, Entry, Mode, Operation};
-use gdo_core::hook::CommandOutcome;
-use gdo_core::id::{DappName, Digest, MemberName, ObjectId};
+use gdo_core::id::{Digest, MemberName, ObjectId};
 use gdo_core::roster::{Status, file_of};
-use gdo_core::verdict::{Outcome, Report, Statement, VerdictKey};
+use gdo_core::verdict::{Report, Statement, VerdictKey};
 use gdo_core::vote::Certificate;
 use gdo_ledger::{CheckpointPlan, LedgerError, RefEdit};
 
 use super::load::base_of;
-use super::news;
 use super::state::{Asked, Run, State};
-use crate::chain::BlockEnd;
 use crate::error::NodeError;
 use crate::facts;
 use crate::fault;
@@ -32,6 +29,9 @@ use crate::judge::{Job, Judged};
 use crate::soundness;
 
 use super::Event;
+
+/// How long the sandbox's helpers are kept for the next run.
+const HELPERS_KEPT: Duration = Duration::from_secs(30);
 
 impl State {
     /// Carries effects out, and what follows from them.
@@ -204,6 +204,7 @@ impl State {
             return Ok(());
         };
         fault::point("judged");
+        self.cool_at = Some(Instant::now() + HELPERS_KEPT);
         let (dapp, blocks) = (asked.dapp.clone(), asked.blocks.clone());
         let dapp_digest = asked.digest;
         let mut judgement = Judgement::Inconclusive;
@@ -252,23 +253,6 @@ impl State {
             key,
             judgement,
         })
-    }
-
-    fn tell_inconclusive(&mut self, dapp: &DappName, blocks: &[ObjectId], judged: &Judged) {
-        // The last block is the one that is left out if the candidate stays undecided.
-        let Some(proposal) = blocks.last().and_then(|block| self.proposal_of(block)) else {
-            return;
-        };
-        for line in news::dapp_lines(dapp, judged) {
-            self.watchers.line(proposal, &line);
-        }
-        self.watchers.line(
-            proposal,
-            "gdo: not decided, which is not your fault: the proposal stays open and is judged again",
-        );
-        let report = Some(news::report(self.known.refs(), proposal));
-        self.watchers
-            .decide(proposal, &CommandOutcome::Accepted { report });
     }
 
     pub(super) fn proposal_of(&self, block: &ObjectId) -> Option<ObjectId> {
@@ -443,81 +427,5 @@ impl State {
         self.head_is_stale = true;
         self.tell_waiting();
         Ok(())
-    }
-
-    fn tell_disposed(&mut self, disposed: &[ObjectId]) {
-        let height = self.checkpoint.record.height;
-        for block in disposed {
-            let Some(proposal) = self.proposal_of(block) else {
-                continue;
-            };
-            let end = self.known.read(|commits| commits.chain.block_end(*block));
-            let outcome = match end {
-                Some(BlockEnd::Aside(_, reason)) => self.tell_aside(*block, proposal, reason),
-                _ => {
-                    for line in self.passes_of(*block) {
-                        self.watchers.line(proposal, &line);
-                    }
-                    let branch = self.known.branch();
-                    let line = format!(
-                        "gdo: {branch} is now {} (checkpoint {height}); 'git pull' brings it",
-                        self.checkpoint.id.short(12)
-                    );
-                    self.watchers.line(proposal, &line);
-                    CommandOutcome::Accepted {
-                        report: Some(news::report(self.known.refs(), proposal)),
-                    }
-                }
-            };
-            self.watchers.decide(proposal, &outcome);
-        }
-    }
-
-    /// The newest passing lines of each dapp that judged a candidate with the block.
-    fn passes_of(&self, block: ObjectId) -> Vec<String> {
-        let mut newest = BTreeMap::new();
-        for asked in self.asked.values() {
-            if let Some(judged) = &asked.judged
-                && judged.result == Ok(Outcome::Pass)
-                && asked.blocks.contains(&block)
-            {
-                newest.insert(&asked.dapp, judged);
-            }
-        }
-        newest
-            .into_iter()
-            .flat_map(|(dapp, judged)| news::dapp_lines(dapp, judged))
-            .collect()
-    }
-
-    fn tell_aside(
-        &mut self,
-        block: ObjectId,
-        proposal: ObjectId,
-        reason: Reason,
-    ) -> CommandOutcome {
-        let mut refused = format!("set aside: {reason}");
-        if reason == Reason::Dapp {
-            let mut lines = Vec::new();
-            for asked in self.asked.values() {
-                let Some(judged) = &asked.judged else {
-                    continue;
-                };
-                let is_last = asked.blocks.last() == Some(&block);
-                if judged.result == Ok(Outcome::Fail) && is_last {
-                    refused = news::failure(&asked.dapp, judged);
-                    lines.extend(news::dapp_lines(&asked.dapp, judged));
-                }
-            }
-            lines
-                .into_iter()
-                .for_each(|line| self.watchers.line(proposal, &line));
-        } else {
-            self.watchers.line(
-                proposal,
-                &format!("gdo: {}", super::propose::explain(reason)),
-            );
-        }
-        CommandOutcome::Refused { reason: refused }
     }
 }

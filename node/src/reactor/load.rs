@@ -92,6 +92,7 @@ impl State {
             asked: BTreeMap::new(),
             unattested: Vec::new(),
             timers: BTreeMap::new(),
+            cool_at: None,
             first,
             urls: Vec::new(),
             warnings: Vec::new(),

@@ -17,6 +17,7 @@ use gdo_ledger::{BlockInput, LedgerError, RefEdit, subject_of};
 
 use super::news;
 use super::state::State;
+use super::tell::explain;
 use crate::clock::wall_seconds;
 use crate::error::NodeError;
 use crate::fault;
@@ -239,84 +240,6 @@ impl State {
             .map(drop)
             .map_err(|source| NodeError::io("judge for", self.dir.root(), source))
     }
-
-    /// Tells those who push a proposal that waits for others, and lets them go.
-    pub(super) fn tell_if_waiting(&mut self, block: ObjectId) {
-        let Some(proposal) = self.proposal_of(&block) else {
-            return;
-        };
-        if self.machine.fate(&block) != Fate::Open || self.lets_in(&block) {
-            return;
-        }
-        let what = self.waits_for(&block);
-        self.watchers
-            .line(proposal, &format!("gdo: recorded; it waits for {what}"));
-        if self
-            .blocks
-            .get(&block)
-            .is_some_and(|found| found.notes.is_empty())
-        {
-            self.watchers.line(
-                proposal,
-                &format!("gdo:   gdo approve {}", proposal.short(12)),
-            );
-        }
-        let report = Some(news::report(self.known.refs(), proposal));
-        self.watchers
-            .decide(proposal, &CommandOutcome::Accepted { report });
-    }
-
-    /// Whether a block is a note on a proposal that comes in now, if its dapps pass it: its pusher
-    /// hears of the checkpoint.
-    fn lets_in(&mut self, block: &ObjectId) -> bool {
-        let Some(found) = self.blocks.get(block) else {
-            return false;
-        };
-        let named: Vec<ObjectId> = found.notes.iter().map(|note| note.proposal).collect();
-        let is_named = |other: &&BlockInPast| {
-            let proposal = other.block.trailers.proposal;
-            proposal.is_some_and(|proposal| named.contains(&proposal))
-        };
-        let blocks = self.blocks.values().filter(is_named);
-        let blocks: Vec<ObjectId> = blocks.map(|other| other.block.id).collect();
-        blocks
-            .iter()
-            .any(|block| self.machine.fate(block) == Fate::Included)
-    }
-
-    /// Tells everybody whose proposal is still open after a checkpoint why.
-    pub(super) fn tell_waiting(&mut self) {
-        let blocks: Vec<ObjectId> = self.blocks.keys().copied().collect();
-        blocks
-            .into_iter()
-            .for_each(|block| self.tell_if_waiting(block));
-    }
-
-    /// What an open block waits for, in words.
-    pub(super) fn waits_for(&self, block: &ObjectId) -> String {
-        let Some(found) = self.blocks.get(block) else {
-            return "nothing".to_owned();
-        };
-        if !found.notes.is_empty() {
-            return "the proposals that it names".to_owned();
-        }
-        let policy = &self.checkpoint.rules.policy;
-        let rules = found
-            .operations
-            .iter()
-            .map(|operation| policy.rule_for(&operation.path).rule);
-        let mut needs: Vec<String> = rules
-            .filter_map(|rule| rule.approve.as_ref())
-            .map(ToString::to_string)
-            .collect();
-        needs.sort();
-        needs.dedup();
-        if needs.is_empty() {
-            "its turn".to_owned()
-        } else {
-            format!("approval by {}", needs.join(" and "))
-        }
-    }
 }
 
 /// Why a proposal goes no further: the push is refused, or the node cannot go on.
@@ -338,23 +261,6 @@ fn in_past(block: Block, proposal: &Proposal) -> BlockInPast {
         signers: proposal.signers.clone(),
         operations: proposal.delta.clone(),
         notes: proposal.notes.clone(),
-    }
-}
-
-/// A reason for setting aside, in words.
-pub(super) fn explain(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Quarantine => "its author or base is not in force",
-        Reason::Duplicate => "the proposal is in the ledger already, or was withdrawn",
-        Reason::Policy => "the policy does not let its author write there",
-        Reason::Depends => "something that it depends on was not applied",
-        Reason::Exists => "a record of that name exists; records are never changed",
-        Reason::Conflict => "somebody changed the same path first",
-        Reason::Shape => "a file would stand where a directory is, or the reverse",
-        Reason::Case => "a path differs from another one by case alone",
-        Reason::Dapp => "a validator failed it",
-        Reason::Expired => "it was open too long",
-        Reason::Withdrawn => "its author withdrew it",
     }
 }
 

@@ -70,6 +70,8 @@ pub(crate) struct State {
     /// Runs whose records are not in the `att` ref yet.
     pub(super) unattested: Vec<Run>,
     pub(super) timers: BTreeMap<Timer, Instant>,
+    /// When the sandbox's helpers have been idle for long enough.
+    pub(super) cool_at: Option<Instant>,
     /// Effects that the machine gave at the start.
     pub(super) first: Vec<Effect>,
     pub(super) urls: Vec<String>,
@@ -113,13 +115,17 @@ impl State {
 
     /// How long the next event may be waited for.
     pub(crate) fn patience(&self) -> Option<Duration> {
-        let next = self.timers.values().min()?;
+        let next = self.timers.values().chain(&self.cool_at).min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 
     /// Gives the machine the timers that are due.
     pub(crate) fn fire_timers(&mut self) -> Result<(), NodeError> {
         let now = Instant::now();
+        if self.cool_at.is_some_and(|due| due <= now) {
+            self.cool_at = None;
+            self.judges.cool();
+        }
         while let Some((&timer, _)) = self.timers.iter().find(|(_, due)| **due <= now) {
             self.timers.remove(&timer);
             self.step(Input::Timer(timer))?;

@@ -56,6 +56,9 @@ impl State {
     fn all_warnings(&self) -> Vec<String> {
         let rules = &self.checkpoint.rules;
         let mut warnings = self.warnings.clone();
+        for missing in self.judges.missing() {
+            warnings.push(format!("validators are not isolated fully: {missing}"));
+        }
         for rule in rules
             .policy
             .rules()
