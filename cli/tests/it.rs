@@ -4,6 +4,8 @@
 mod audit;
 #[path = "it/authors.rs"]
 mod authors;
+#[path = "it/daemon.rs"]
+mod daemon;
 #[path = "it/input.rs"]
 mod input;
 #[path = "it/reference.rs"]

@@ -122,6 +122,14 @@ impl World {
         self.run(name, "./image.sh", &[]);
     }
 
+    /// A new key in `keys/`.
+    pub fn key(&self, name: &str) {
+        fs::create_dir_all(self.path("keys")).expect("directories can be made");
+        let file = format!("keys/{name}");
+        let args = ["-q", "-t", "ed25519", "-N", "", "-f", &file, "-C", name];
+        self.run("", "ssh-keygen", &args);
+    }
+
     /// A ledger in `node`: template blank, with a shell dapp in place of the shipped one.
     pub fn ledger(&self) {
         self.dapp("policy", "shell");
@@ -153,13 +161,7 @@ impl World {
         let share = self.path("share");
         let share = share.to_str().expect("temporary paths are UTF-8");
         self.run("", "cp", &["-R", templates, share]);
-        self.run(
-            "",
-            "ssh-keygen",
-            &[
-                "-q", "-t", "ed25519", "-N", "", "-f", "alice", "-C", "alice",
-            ],
-        );
+        self.key("alice");
         self.gdo(
             "",
             &[
@@ -168,9 +170,11 @@ impl World {
                 "--member",
                 "alice",
                 "--key",
-                "alice.pub",
+                "keys/alice.pub",
                 "--name",
                 "makers",
+                "--listen",
+                "127.0.0.1:0",
             ],
         )
         .ends(0);
