@@ -78,7 +78,11 @@ impl Ledger {
             }
         }
         for lock in &locks {
-            fs::remove_file(lock).map_err(LedgerError::io("remove", lock))?;
+            match fs::remove_file(lock) {
+                // A git that the dead process had started may still be about to end.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed.map_err(LedgerError::io("remove", lock))?,
+            }
         }
         sync::whole(self.dir())?;
         Ok(locks)
