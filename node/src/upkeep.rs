@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use gdo_ledger::{Ledger, MaintenanceInput};
 
-/// How often upkeep is due.
+/// When the first upkeep is due: a node that is killed and started again must not race with the git
+/// that upkeep left behind, and nobody waits for it.
+const FIRST: Duration = Duration::from_secs(10 * 60);
+/// How often upkeep is due from then on.
 const PERIOD: Duration = Duration::from_secs(6 * 3600);
 
 /// Upkeep goes on until this is dropped.
@@ -17,7 +20,7 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
-    /// Starts with an upkeep now, in the background.
+    /// Starts the thread; the first upkeep comes after a while.
     ///
     /// # Errors
     /// No thread can be started.
@@ -31,13 +34,12 @@ impl Upkeep {
 }
 
 fn run(ledger: &Ledger, stopped: &Receiver<()>) {
-    loop {
+    let mut due = FIRST;
+    while stopped.recv_timeout(due) == Err(RecvTimeoutError::Timeout) {
         match ledger.maintain(&MaintenanceInput::default()) {
             Ok(done) => tracing::debug!(?done, "upkeep"),
             Err(error) => tracing::warn!(%error, "upkeep failed; it is tried again later"),
         }
-        if stopped.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout) {
-            return;
-        }
+        due = PERIOD;
     }
 }
