@@ -11,7 +11,9 @@ pub fn run() -> ExitCode {
         words.get(at + 1).map(PathBuf::from)
     };
     let (Some(socket), Some(node)) = (value("--socket"), value("--dir")) else {
-        eprintln!("gdo: hook: expected --socket PATH and --dir DIR; 'gdo node run' writes the hook scripts");
+        eprintln!(
+            "gdo: hook: expected --socket PATH and --dir DIR; 'gdo node run' writes the hook scripts"
+        );
         return ExitCode::from(2);
     };
     match words.first().and_then(|word| word.to_str()) {

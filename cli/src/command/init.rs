@@ -59,7 +59,12 @@ impl Init {
         if json {
             output::json(&made)?;
         } else {
-            eprintln!("gdo: made ledger {} ({}) in {}", made.name, &made.ledger[..12], made.dir);
+            eprintln!(
+                "gdo: made ledger {} ({}) in {}",
+                made.name,
+                &made.ledger[..12],
+                made.dir
+            );
             eprintln!("gdo: start it with: gdo node run {}", made.dir);
         }
         Ok(ExitCode::SUCCESS)
@@ -72,11 +77,18 @@ fn share_dir() -> Result<PathBuf, CommandError> {
         return Ok(PathBuf::from(dir));
     }
     let binary = std::env::current_exe()?;
-    let candidates = binary.ancestors().skip(1).take(3).map(|dir| dir.join("share/gdo"));
+    let candidates = binary
+        .ancestors()
+        .skip(1)
+        .take(3)
+        .map(|dir| dir.join("share/gdo"));
     let found = candidates.clone().find(|dir| dir.join("dapps").is_dir());
     found.ok_or_else(|| {
         let looked: Vec<String> = candidates.map(|dir| dir.display().to_string()).collect();
-        CommandError::usage(format!("the dapps that ship with gdo are not in {}", looked.join(" or ")))
-            .hint("set GDO_SHARE to the folder that holds dapps/ and templates/")
+        CommandError::usage(format!(
+            "the dapps that ship with gdo are not in {}",
+            looked.join(" or ")
+        ))
+        .hint("set GDO_SHARE to the folder that holds dapps/ and templates/")
     })
 }

@@ -65,7 +65,11 @@ fn serve(node: &NodeDir, detach: bool) -> Result<(), CommandError> {
     }
     let filter = tracing_subscriber::EnvFilter::try_from_env("GDO_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
     gdo_node::daemon::run(node, |urls| {
         let ready = output::line(&format!("ready {}", urls.join(" ")));
         if let Err(error) = ready {
@@ -78,7 +82,10 @@ fn serve(node: &NodeDir, detach: bool) -> Result<(), CommandError> {
 fn start(node: &NodeDir) -> Result<(), CommandError> {
     drop(node.lock()?); // a clear error now instead of one in a log
     let log_file = node.run().join("node.log");
-    let log = OpenOptions::new().create(true).append(true).open(&log_file)?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&log_file)?;
     let begin = log.metadata()?.len();
     let mut child = Command::new(std::env::current_exe()?)
         .args(["node", "run", "--detach"])
@@ -91,7 +98,11 @@ fn start(node: &NodeDir) -> Result<(), CommandError> {
     let stdout = child.stdout.take().expect("standard output is piped");
     BufReader::new(stdout).read_line(&mut line)?;
     if let Some(urls) = line.strip_prefix("ready ") {
-        eprintln!("gdo: the node runs (process {}, log {})", child.id(), log_file.display());
+        eprintln!(
+            "gdo: the node runs (process {}, log {})",
+            child.id(),
+            log_file.display()
+        );
         return output::line(urls.trim_end());
     }
     let status = child.wait()?;
@@ -99,7 +110,10 @@ fn start(node: &NodeDir) -> Result<(), CommandError> {
     let mut file = File::open(&log_file)?;
     std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(begin))?;
     file.read_to_string(&mut said)?;
-    Err(CommandError::unknown(format!("the node did not start ({status}):\n{}", said.trim_end())))
+    Err(CommandError::unknown(format!(
+        "the node did not start ({status}):\n{}",
+        said.trim_end()
+    )))
 }
 
 fn stop(node: &NodeDir) -> Result<(), CommandError> {
@@ -107,8 +121,11 @@ fn stop(node: &NodeDir) -> Result<(), CommandError> {
         eprintln!("gdo: no node runs on {}", node.root().display());
         return Ok(());
     };
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGTERM)
-        .map_err(|error| CommandError::unknown(format!("cannot stop process {pid}: {error}")))?;
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(pid),
+        nix::sys::signal::Signal::SIGTERM,
+    )
+    .map_err(|error| CommandError::unknown(format!("cannot stop process {pid}: {error}")))?;
     node.wait_until_free()?;
     eprintln!("gdo: the node has stopped");
     Ok(())
