@@ -30,6 +30,8 @@ use witness::Witness;
 
 /// Kills, at the least, at the steps of proposals that no dapp judges.
 const PLAIN_KILLS: usize = 1000;
+/// The proposals of one ledger: a node reads the whole chain when it starts, so short ones are faster.
+const PROPOSALS_MAX: usize = 30;
 /// Kills from outside.
 const RANDOM_KILLS: usize = 60;
 
@@ -85,9 +87,7 @@ impl Site {
             .then(|| tempfile::tempdir_in("/dev/shm").ok());
         let memory = memory.flatten();
         let org = match &memory {
-            Some(memory) => {
-                Org::stopped_at(template, &memory.path().join("node").to_string_lossy())
-            }
+            Some(memory) => Org::stopped_at(template, memory.path().join("node")),
             None => Org::stopped(template),
         };
         let key = std::fs::read_to_string(org.environment().home().join(FOUNDER));
@@ -197,18 +197,33 @@ impl Site {
             self.proposals.len()
         );
     }
+}
 
-    /// The kills at each step, by name; every one of `steps` must be among them.
+/// How often nodes died, and at which steps.
+#[derive(Default)]
+struct Deaths {
+    kills: usize,
+    steps: BTreeMap<String, usize>,
+}
+
+impl Deaths {
+    /// Counts those of a site, whose proposals must all be merged in the end.
     #[track_caller]
-    fn killed_at<'a>(&self, steps: impl IntoIterator<Item = &'a &'a str>) {
-        let mut deaths = BTreeMap::<&str, usize>::new();
-        let names = std::fs::read_to_string(&self.deaths).expect("a node died");
+    fn add(&mut self, mut site: Site) {
+        site.finish();
+        self.kills += site.kills;
+        let names = std::fs::read_to_string(&site.deaths).expect("a node died");
         for name in names.lines() {
-            *deaths.entry(name).or_default() += 1;
+            *self.steps.entry(name.to_owned()).or_default() += 1;
         }
-        println!("{deaths:#?}");
+    }
+
+    /// Requires that there was one at each of these steps.
+    #[track_caller]
+    fn were_at<'a>(&self, steps: impl IntoIterator<Item = &'a &'a str>) {
+        println!("{} kills, {:#?}", self.kills, self.steps);
         for step in steps {
-            assert!(deaths.contains_key(step), "no kill at '{step}'");
+            assert!(self.steps.contains_key(*step), "no kill at '{step}'");
         }
     }
 }
@@ -231,7 +246,12 @@ fn deposit(number: usize) -> (String, String) {
 #[test]
 fn a_kill_at_any_step_and_at_any_step_of_the_recovery_loses_no_acknowledged_proposal() {
     let mut site = Site::new("blank", None);
+    let mut deaths = Deaths::default();
     'steps: for first in 1.. {
+        if site.proposals.len() >= PROPOSALS_MAX {
+            deaths.add(site);
+            site = Site::new("blank", None);
+        }
         // Every other pusher goes as soon as it is told that its proposal is safe.
         for (second, options) in (1..).zip([&[] as &[&str], &["wait=none"]].into_iter().cycle()) {
             let proposal = site.propose(plain);
@@ -249,12 +269,12 @@ fn a_kill_at_any_step_and_at_any_step_of_the_recovery_loses_no_acknowledged_prop
             }
         }
     }
-    site.finish();
-    site.killed_at(STEPS.iter().chain(&RECOVERY));
+    deaths.add(site);
+    deaths.were_at(STEPS.iter().chain(&RECOVERY));
     assert!(
-        site.kills >= PLAIN_KILLS,
+        deaths.kills >= PLAIN_KILLS,
         "{} kills are too few",
-        site.kills
+        deaths.kills
     );
 }
 
@@ -274,8 +294,9 @@ fn a_kill_at_any_step_merges_nothing_without_its_verdict() {
     let proposal = site.propose(deposit);
     let mut lives = |step| site.run_to_death(Some(step), Some((proposal, &[])));
     (1..).find(|step| lives(*step)).expect("the steps end");
-    site.finish();
-    site.killed_at(STEPS.iter().chain(&JUDGES));
+    let mut deaths = Deaths::default();
+    deaths.add(site);
+    deaths.were_at(STEPS.iter().chain(&JUDGES));
 }
 
 #[test]
