@@ -271,7 +271,8 @@ fn is_named_holder_gone(lock: &Path) -> bool {
 pub fn write_durably(path: &Path, content: &[u8], mode: u32) -> Result<(), NodeError> {
     let fail = |source| NodeError::io("write", path, source);
     let parent = path.parent().unwrap_or(Path::new("."));
-    let temporary = path.with_extension(format!("tmp{}", std::process::id()));
+    // One name: whoever holds the directory writes alone, and what a kill left is written over.
+    let temporary = path.with_extension("tmp");
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
