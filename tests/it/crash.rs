@@ -32,6 +32,10 @@ use witness::Witness;
 const PLAIN_KILLS: usize = 1000;
 /// The proposals of one ledger: a node reads the whole chain when it starts, so short ones are faster.
 const PROPOSALS_MAX: usize = 30;
+/// Kills at four steps in a row.
+const REPEATED_KILLS: usize = 250;
+/// About the steps of a run that takes a proposal.
+const STEPS_MAX: usize = 27;
 /// Kills from outside.
 const RANDOM_KILLS: usize = 60;
 
@@ -270,12 +274,28 @@ fn a_kill_at_any_step_and_at_any_step_of_the_recovery_loses_no_acknowledged_prop
         }
     }
     deaths.add(site);
+    deaths.add(kill_again_and_again());
     deaths.were_at(STEPS.iter().chain(&RECOVERY));
     assert!(
         deaths.kills >= PLAIN_KILLS,
         "{} kills are too few",
         deaths.kills
     );
+}
+
+/// Proposals whose node dies at four steps in a row, drawn from a seed.
+fn kill_again_and_again() -> Site {
+    let mut site = Site::new("blank", None);
+    let mut random = Random(0x6764_6f01);
+    while site.kills < REPEATED_KILLS {
+        let proposal = site.propose(plain);
+        for _ in 0..4 {
+            let step = 1 + random.below(STEPS_MAX) as u64;
+            let _ = site.run_to_death(Some(step), Some((proposal, &["wait=none"])));
+        }
+        assert!(site.run_to_death(None, Some((proposal, &[]))));
+    }
+    site
 }
 
 #[test]
