@@ -56,7 +56,8 @@ pub enum Command {
     /// Check this machine and its node, and say what to do
     Doctor,
     /// Serve git to an SSH login, as the forced command of its key
-    ServeSshCommand,
+    #[command(name = "serve-ssh-command")]
+    ServeSsh,
     /// Print this help of all commands as one document
     #[command(hide = true)]
     HelpReference,

@@ -46,7 +46,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Verify(verify) => verify.run(dir, json),
         Command::Dapp(dapp) => dapp.run(dir, json),
         Command::Doctor => doctor::run(dir, json),
-        Command::ServeSshCommand => ssh::run(dir),
+        Command::ServeSsh => ssh::run(dir),
         Command::HelpReference => reference::run(),
         Command::Completions(completions) => {
             let mut command = Arguments::command();

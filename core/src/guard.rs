@@ -232,7 +232,10 @@ mod tests {
     fn a_ledger_without_a_usable_validator_is_refused() {
         let open = policy("unvalidated = true");
         let alice = ("alice", member("person", 1, "active"));
-        assert!(faults(&open, &roster(&[alice.clone()])).contains("hub is not in the roster"));
+        assert!(
+            faults(&open, &roster(std::slice::from_ref(&alice)))
+                .contains("hub is not in the roster")
+        );
         let gone = roster(&[alice.clone(), ("hub", member("node", 2, "removed"))]);
         assert!(faults(&open, &gone).contains("finality.quorum"));
         let person = roster(&[alice, ("hub", member("person", 2, "active"))]);

@@ -86,7 +86,7 @@ mod tests {
                 "name",
             ),
             (
-                format!("version = 1\nname = \"x\"\nnonce = \"00\"\n"),
+                "version = 1\nname = \"x\"\nnonce = \"00\"\n".to_owned(),
                 "nonce",
             ),
             (

@@ -65,6 +65,9 @@ pub struct Judged {
     pub degraded: Vec<String>,
 }
 
+/// One passing run of so many is made twice.
+const SAMPLE: u8 = 16;
+
 type Answer = Box<dyn FnOnce(Judged) + Send>;
 
 /// The worker threads.
@@ -236,8 +239,47 @@ impl Judge {
                 degraded: Vec::new(),
             };
         }
-        self.run(job, key)
-            .unwrap_or_else(|reason| Judged::inconclusive(Some(key), reason))
+        let judged = self
+            .run(job, key)
+            .and_then(|first| self.confirm(job, key, first));
+        let judged = judged.unwrap_or_else(|reason| Judged::inconclusive(Some(key), reason));
+        if let Ok(outcome) = judged.result {
+            self.verdicts.write(&CachedVerdict {
+                key,
+                outcome,
+                report: Report {
+                    problems: judged.problems.clone(),
+                },
+                output: judged.output.clone(),
+                wall_ms: judged.wall_ms,
+            });
+            fault::point("verdict cached");
+        }
+        judged
+    }
+
+    /// Runs again what blames somebody, and a sample of the rest: a dapp that answers differently
+    /// twice has said nothing (P-26). The sample is drawn by the input, so that nobody can choose it.
+    fn confirm(&self, job: &Job, key: VerdictKey, first: Judged) -> Result<Judged, String> {
+        let sampled = key
+            .input
+            .as_bytes()
+            .last()
+            .is_some_and(|byte| byte % SAMPLE == 0);
+        let again = match first.result {
+            Ok(Outcome::Fail) => true,
+            Ok(Outcome::Pass) => sampled,
+            Err(_) => false,
+        };
+        if !again {
+            return Ok(first);
+        }
+        let second = self.run(job, key)?;
+        match second.result {
+            Ok(_) if second.result == first.result => Ok(first),
+            Ok(_) => Err("it gave two different results for one input".to_owned()),
+            Err(reason) => Err(reason),
+        }
     }
 
     /// Judges one candidate in a container, whatever the cache says (`gdo verify --rerun`).
@@ -283,17 +325,6 @@ impl Judge {
         let output = [outcome.stdout.as_slice(), outcome.stderr.as_slice()].concat();
         let output = String::from_utf8_lossy(&output).into_owned();
         let wall_ms = outcome.resources.wall_ms;
-        if let Ok(outcome) = result {
-            let (report, output) = (report.clone(), output.clone());
-            self.verdicts.write(&CachedVerdict {
-                key,
-                outcome,
-                report,
-                output,
-                wall_ms,
-            });
-            fault::point("verdict cached");
-        }
         let run = RunRecord {
             key,
             dapp: job.manifest.name.clone(),

@@ -42,7 +42,7 @@ const EVENTS_MAX: usize = 256;
 /// What the reactor is told.
 pub(crate) enum Event {
     /// A verified proposal.
-    Push(Push),
+    Push(Box<Push>),
     /// A judge's answer.
     Judged(JobId, Box<Judged>),
     /// Somebody asks what the node is doing.
@@ -111,7 +111,7 @@ impl Handle {
     /// Hands a proposal over; false if the node is stopping.
     #[must_use]
     pub fn push(&self, push: Push) -> bool {
-        self.events.send(Event::Push(push)).is_ok()
+        self.events.send(Event::Push(Box::new(push))).is_ok()
     }
 
     /// What the node is doing; `None` if it is stopping.
@@ -164,7 +164,7 @@ impl Reactor {
         let (events, inbox) = sync_channel(EVENTS_MAX);
         let (end, ended) = watch::channel(false);
         let judges = Judges::start(dir, config, &ledger)?;
-        let state = State::load(
+        let mut state = State::load(
             dir,
             config,
             Arc::clone(&ledger),
@@ -181,7 +181,10 @@ impl Reactor {
         let spawned = std::thread::Builder::new()
             .name("reactor".to_owned())
             .spawn(move || {
-                let result = run(state, &inbox);
+                let result = run(&mut state, &inbox);
+                if let Err(error) = &result {
+                    state.last_words(error);
+                }
                 if let Err(error) = &result {
                     tracing::error!(%error, "the node stops");
                 }
@@ -204,7 +207,7 @@ impl Reactor {
     }
 }
 
-fn run(mut state: State, inbox: &Receiver<Event>) -> Result<(), NodeError> {
+fn run(state: &mut State, inbox: &Receiver<Event>) -> Result<(), NodeError> {
     state.begin()?;
     loop {
         let event = match inbox.try_recv() {
@@ -218,7 +221,7 @@ fn run(mut state: State, inbox: &Receiver<Event>) -> Result<(), NodeError> {
             }
         };
         match event {
-            Ok(Event::Push(push)) => state.take(push)?,
+            Ok(Event::Push(push)) => state.take(*push)?,
             Ok(Event::Judged(job, judged)) => state.judged(job, *judged)?,
             Ok(Event::Status(answer)) => {
                 // Whoever asked may have gone.

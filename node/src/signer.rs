@@ -186,13 +186,11 @@ impl Signer {
             )));
         }
         if !self.ballots.contains(ballot) {
-            self.record(Record::Vote {
-                ballot: ballot.clone(),
-            })?;
+            self.record(Record::Vote { ballot: *ballot })?;
         }
         let signature = self.key.0.sign_raw(&ballot.signed_bytes());
         Ok(Vote {
-            ballot: ballot.clone(),
+            ballot: *ballot,
             member: self.member.clone(),
             signature,
         })

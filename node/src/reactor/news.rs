@@ -32,6 +32,12 @@ impl Watchers {
         self.by_proposal.entry(proposal).or_default().push(news);
     }
 
+    /// Whether somebody waits for `proposal`.
+    #[must_use]
+    pub fn has(&self, proposal: ObjectId) -> bool {
+        self.by_proposal.contains_key(&proposal)
+    }
+
     /// Tells everybody who waits for `proposal` a line.
     pub fn line(&mut self, proposal: ObjectId, text: &str) {
         self.tell(proposal, || PushNews::Line(text.to_owned()));
@@ -46,6 +52,14 @@ impl Watchers {
     pub fn decide(&mut self, proposal: ObjectId, outcome: &CommandOutcome) {
         self.tell(proposal, || PushNews::Decided(outcome.clone()));
         self.by_proposal.remove(&proposal);
+    }
+
+    /// Tells everybody who waits the same outcome, and forgets them.
+    pub fn decide_all(&mut self, outcome: &CommandOutcome) {
+        let proposals: Vec<ObjectId> = self.by_proposal.keys().copied().collect();
+        proposals
+            .into_iter()
+            .for_each(|proposal| self.decide(proposal, outcome));
     }
 
     fn tell(&mut self, proposal: ObjectId, news: impl Fn() -> PushNews) {

@@ -12,6 +12,7 @@ use gdo_core::verdict::Outcome;
 use super::news;
 use super::state::State;
 use crate::chain::BlockEnd;
+use crate::error::NodeError;
 use crate::judge::Judged;
 
 impl State {
@@ -119,6 +120,9 @@ impl State {
         let Some(proposal) = self.proposal_of(&block) else {
             return;
         };
+        if !self.watchers.has(proposal) {
+            return;
+        }
         if self.machine.fate(&block) != Fate::Open || self.lets_in(&block) {
             return;
         }
@@ -156,6 +160,13 @@ impl State {
         blocks
             .iter()
             .any(|block| self.machine.fate(block) == Fate::Included)
+    }
+
+    /// Tells everybody who waits that the node stops on an error of its own.
+    pub(crate) fn last_words(&mut self, error: &NodeError) {
+        let reason = format!("the node has stopped: {error}; push again once it runs");
+        self.watchers
+            .decide_all(&CommandOutcome::Refused { reason });
     }
 
     /// Tells everybody whose proposal is still open after a checkpoint why.
