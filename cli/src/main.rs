@@ -11,6 +11,7 @@ mod arguments;
 mod clone;
 mod command;
 mod detail;
+mod dispatch;
 mod error;
 mod export;
 mod find;
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    match command::run(arguments) {
+    match dispatch::run(arguments) {
         Ok(code) => code,
         Err(error) => error.report(),
     }

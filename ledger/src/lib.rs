@@ -17,6 +17,7 @@ pub mod fault;
 mod freshen;
 pub mod git;
 pub mod head;
+mod ids;
 pub mod maintenance;
 pub mod objects;
 pub mod projection;

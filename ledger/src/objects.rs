@@ -16,6 +16,7 @@ use gdo_core::id::ObjectId;
 use gix::objs::{Exists as _, Find as _, FindHeader as _, Kind, Write as _};
 
 use crate::error::LedgerError;
+use crate::ids::{from_gix, to_gix};
 use crate::repository::{Ledger, ObjectFormat};
 use crate::sync;
 
@@ -23,16 +24,6 @@ use crate::sync;
 pub const COMMIT_BYTES_MAX: u64 = 64 << 10;
 /// The largest tree that is read: over 100,000 entries in one directory.
 pub const TREE_BYTES_MAX: u64 = 16 << 20;
-
-/// gix's form of an id.
-pub(crate) fn to_gix(id: &ObjectId) -> gix::ObjectId {
-    gix::ObjectId::from_bytes_or_panic(id.as_bytes())
-}
-
-/// An id of gix in core's form.
-pub(crate) fn from_gix(id: &gix::oid) -> ObjectId {
-    ObjectId::from_bytes(id.as_bytes()).expect("git ids have 20 or 32 bytes")
-}
 
 /// Reads the objects of a ledger, and those of a quarantine in front of it.
 ///

@@ -17,11 +17,9 @@ use gix::refs::{FullName, Target};
 
 use crate::error::{LedgerError, RefError};
 use crate::fault;
-use crate::objects::{from_gix, to_gix};
+use crate::ids::{from_gix, to_gix};
 use crate::repository::Ledger;
 use crate::sync;
-
-pub mod names;
 
 /// What a ref must be before a change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

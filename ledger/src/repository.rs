@@ -176,7 +176,7 @@ impl Ledger {
     /// The tree without entries.
     #[must_use]
     pub fn empty_tree(&self) -> ObjectId {
-        crate::objects::from_gix(&gix::ObjectId::empty_tree(self.format.to_gix()))
+        crate::ids::from_gix(&gix::ObjectId::empty_tree(self.format.to_gix()))
     }
 
     /// Writes the configuration that a ledger's repository has; running it again changes nothing.

@@ -18,13 +18,13 @@ use gdo_ledger::Ledger;
 use tokio::sync::{oneshot, watch};
 
 use crate::config::Config;
-use crate::control::Status;
 use crate::dir::NodeDir;
 use crate::error::NodeError;
 use crate::judge::{Judged, Judges};
 use crate::known::{Known, PushRefusal};
 use crate::push::Push;
 use crate::soundness;
+use crate::status::Status;
 
 mod carry;
 mod load;

@@ -2,23 +2,22 @@
 
 use std::process::ExitCode;
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 
-use crate::arguments::Arguments;
 use crate::error::CommandError;
 use crate::output;
 
-/// Prints the document.
+/// Prints the document about `command`, the whole program.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn run() -> Result<ExitCode, CommandError> {
+pub fn run(command: Command) -> Result<ExitCode, CommandError> {
     let mut text = String::from(
         "# The commands\n\nMade of the program's own help; a test holds it against the program. \
          Standard output is data, standard error is talk. Exit codes: 0 yes, 1 no (a check failed, a \
          proposal was refused), 2 wrong use, 3 could not tell (the node is down, a disk failed).\n",
     );
-    let mut command = Arguments::command().term_width(100);
+    let mut command = command.term_width(100);
     command.build();
     section(&mut command, "", &mut text);
     output::line(text.trim_end())?;

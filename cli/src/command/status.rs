@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use gdo_node::control::{self, Status};
+use gdo_node::control;
+use gdo_node::status::Status;
 
 use crate::error::CommandError;
 use crate::{output, place};

@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 use crate::amount::DECIMALS_MAX;
 use crate::fault::{Fault, rule};
 use crate::journal::{is_account, is_commodity};
-use crate::rules::FLOAT_SEGMENT;
+
+/// The segment before the device in a float's name: `…:float:<device>`.
+pub(crate) const FLOAT_SEGMENT: &str = "float";
 
 /// An account's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use gdo_dapp_sdk::report::Report;
+
 /// The rule ids of this dapp, as its README lists them.
 pub mod rule {
     /// The text is not of the subset that both stock tools read.
@@ -59,5 +61,14 @@ impl Fault {
             rule,
             message: message.to_string(),
         }
+    }
+}
+
+/// Reports a fault at its file, and at its line if it has one.
+pub(crate) fn tell(report: &mut Report, path: &str, fault: &Fault) {
+    if fault.line == 0 {
+        report.file(path, fault.rule, &fault.message);
+    } else {
+        report.line(path, fault.line, fault.rule, &fault.message);
     }
 }

@@ -16,10 +16,9 @@ use crate::book::{Book, changes, direction};
 use crate::close;
 use crate::date::{Date, Period};
 use crate::defs::{AccountId, CommodityId, Definitions};
-use crate::fault::{Fault, rule};
+use crate::fault::{Fault, rule, tell};
 use crate::rules::{Direction, Floors, Posters};
 use crate::source::{POSTERS, Place, Resolved, Role, TRANSACTION_BYTES_MAX, classify, resolve};
-use crate::validate::tell;
 
 /// The rules that a candidate is judged by.
 pub(crate) struct Rules {

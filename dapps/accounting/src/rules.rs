@@ -16,9 +16,6 @@ use crate::defs::{Account, Commodity};
 use crate::fault::{Fault, rule};
 use crate::pattern::Pattern;
 
-/// The segment before the device in a float's name: `…:float:<device>`.
-pub const FLOAT_SEGMENT: &str = "float";
-
 /// Which balances may not fall below what.
 #[derive(Debug, Clone, Default)]
 pub struct Floors(Vec<Floor>);

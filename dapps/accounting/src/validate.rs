@@ -15,7 +15,7 @@ use gdo_dapp_sdk::report::Report;
 use gdo_dapp_sdk::tree::{Kind, Tree};
 
 use crate::defs::Definitions;
-use crate::fault::{Fault, rule};
+use crate::fault::{Fault, rule, tell};
 use crate::include::{self, Directories};
 use crate::journal;
 use crate::judge::{Content, Fresh, Judge, Rules};
@@ -111,14 +111,6 @@ fn with_text<T>(
             None
         }
         Ok(text) => read(&text).map_err(|fault| tell(report, path, &fault)).ok(),
-    }
-}
-
-pub(crate) fn tell(report: &mut Report, path: &str, fault: &Fault) {
-    if fault.line == 0 {
-        report.file(path, fault.rule, &fault.message);
-    } else {
-        report.line(path, fault.line, fault.rule, &fault.message);
     }
 }
 

@@ -9,9 +9,9 @@ use gdo_core::policy::{POLICY_FILE, Policy};
 use gdo_dapp_sdk::report::Report;
 use gdo_dapp_sdk::tree::Tree;
 
+use crate::faults::{TEXT_BYTES_MAX, tell};
 use crate::image;
 use crate::rules;
-use crate::validate::{TEXT_BYTES_MAX, tell};
 
 /// Reads every manifest and checks every image. `None` when one of the manifests cannot be read.
 pub fn read(candidate: &Tree, report: &mut Report) -> Option<BTreeMap<DappName, Manifest>> {

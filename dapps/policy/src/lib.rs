@@ -9,6 +9,7 @@
 //! accepts can be changed again by somebody.
 
 pub mod dapps;
+pub mod faults;
 pub mod image;
 pub mod rules;
 pub mod validate;

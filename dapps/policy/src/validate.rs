@@ -19,10 +19,8 @@ use gdo_dapp_sdk::report::Report;
 use gdo_dapp_sdk::tree::{Kind, Tree};
 
 use crate::dapps;
+use crate::faults::{TEXT_BYTES_MAX, tell};
 use crate::rules;
-
-/// The largest roster file, policy or manifest.
-pub const TEXT_BYTES_MAX: u64 = 1 << 20;
 
 /// Judges a candidate.
 ///
@@ -49,14 +47,6 @@ pub fn validate(input: &Input, report: &mut Report) -> Result<(), Undecided> {
         dapps::check_sight(policy, manifests, report);
     }
     Ok(())
-}
-
-/// Reports a fault of the core at its file and line.
-pub(crate) fn tell(report: &mut Report, rule: &str, fault: &FileError) {
-    match fault.line {
-        Some(line) => report.line(&fault.file, line, rule, &fault.message),
-        None => report.file(&fault.file, rule, &fault.message),
-    }
 }
 
 /// A misspelt path would be ignored in silence, and a symlink would be read as something else by

@@ -7,7 +7,6 @@ use gdo_core::id::Digest;
 use gdo_core::verdict::VerdictKey;
 use gdo_ledger::{
     Attestation, Ledger, LedgerError, MaintenanceInput, RefEdit, TreeError, attestation, git,
-    refs::names,
 };
 
 use crate::support::{TIME, TestLedger, name};
@@ -51,7 +50,7 @@ fn attestations_are_kept_once_and_never_changed() {
     let mut found = ledger.attested(&second, 100).expect("listed");
     found.sort();
     assert_eq!(found, expected);
-    let att = names::attestations("main", &name("hub"));
+    let att = "refs/gdo/main/att/hub".to_owned();
     ledger
         .transaction(&[RefEdit::set(&att, None, second)])
         .expect("the ref");

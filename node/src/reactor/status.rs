@@ -3,8 +3,8 @@
 use gdo_core::id::ObjectId;
 
 use super::state::State;
-use crate::control::{AsideItem, PendingItem, Status};
 use crate::error::NodeError;
+use crate::status::{AsideItem, PendingItem, Status};
 
 impl State {
     /// What the node is doing.
