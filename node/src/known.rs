@@ -12,6 +12,7 @@ use gdo_core::proposal::Proposal;
 use gdo_ledger::{Ledger, LedgerCommit, ProposalError, ProposalRules, Rules};
 
 use crate::chain::Chain;
+use crate::push::PushRefusal;
 use crate::refs::Refs;
 use crate::space;
 
@@ -33,34 +34,6 @@ pub struct Known {
     refs: Refs,
     commits: RwLock<Commits>,
     rules: RwLock<Arc<Rules>>,
-}
-
-/// Why a push is refused: one line for git, more for the pusher.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PushRefusal {
-    /// The line in git's parentheses.
-    pub reason: String,
-    /// What to do, a line each.
-    pub hints: Vec<String>,
-}
-
-impl PushRefusal {
-    /// A refusal that explains itself.
-    #[must_use]
-    pub fn new(reason: impl Into<String>, hints: impl IntoIterator<Item = String>) -> Self {
-        Self {
-            reason: reason.into(),
-            hints: hints.into_iter().collect(),
-        }
-    }
-
-    /// All lines as the pusher sees them.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!("gdo: {}", self.reason)];
-        lines.extend(self.hints.iter().map(|hint| format!("gdo:   {hint}")));
-        lines
-    }
 }
 
 impl Known {

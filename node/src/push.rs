@@ -30,3 +30,31 @@ pub enum PushNews {
     /// It is decided, or refused before it was taken.
     Decided(CommandOutcome),
 }
+
+/// Why a push is refused: one line for git, more for the pusher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushRefusal {
+    /// The line in git's parentheses.
+    pub reason: String,
+    /// What to do, a line each.
+    pub hints: Vec<String>,
+}
+
+impl PushRefusal {
+    /// A refusal that explains itself.
+    #[must_use]
+    pub fn new(reason: impl Into<String>, hints: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            reason: reason.into(),
+            hints: hints.into_iter().collect(),
+        }
+    }
+
+    /// All lines as the pusher sees them.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("gdo: {}", self.reason)];
+        lines.extend(self.hints.iter().map(|hint| format!("gdo:   {hint}")));
+        lines
+    }
+}

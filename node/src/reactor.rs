@@ -21,8 +21,8 @@ use crate::config::Config;
 use crate::dir::NodeDir;
 use crate::error::NodeError;
 use crate::judge::{Judged, Judges};
-use crate::known::{Known, PushRefusal};
-use crate::push::Push;
+use crate::known::Known;
+use crate::push::{Push, PushRefusal};
 use crate::soundness;
 use crate::status::Status;
 

@@ -17,7 +17,8 @@ use gdo_core::verdict::Outcome;
 use gdo_ledger::{Ledger, LedgerError, Rules};
 
 use crate::judge::{Job, Judges};
-use crate::known::{Known, PushRefusal};
+use crate::known::Known;
+use crate::push::PushRefusal;
 
 /// Checks the rules that a proposal brings, if it brings any.
 ///

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::known::PushRefusal;
+use crate::push::PushRefusal;
 
 /// What must be free: a block, a checkpoint and their refs and logs take far less.
 const FREE_BYTES_MIN: u64 = 4 << 20;
