@@ -30,6 +30,7 @@ mod carry;
 mod load;
 mod news;
 mod propose;
+mod settle;
 mod state;
 mod status;
 mod tell;

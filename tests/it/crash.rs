@@ -40,12 +40,11 @@ const STEPS_MAX: usize = 27;
 const RANDOM_KILLS: usize = 60;
 
 /// The steps that both kinds of proposals pass; a test that misses one of them proves too little.
-const STEPS: [&str; 16] = [
+const STEPS: [&str; 15] = [
     "block drafted",
     "block logged",
     "block named",
     "block written",
-    "certificate named",
     "checkpoint written",
     "decided",
     "draft flushed",

@@ -98,3 +98,49 @@ fn a_node_that_is_killed_again_and_again_loses_nothing_that_it_acknowledged() {
     assert_eq!(org.status()["pending"], serde_json::json!([]));
     org.check();
 }
+
+#[test]
+fn a_certificate_that_is_missing_or_old_is_made_again_from_the_nodes_own_log() {
+    let mut org = Org::new("blank");
+    let alice = org.clone("alice");
+    alice.commit(&[("one.md", "1\n")]);
+    let _ = alice.propose(&[]).accepted();
+    let old = org.git(&["rev-parse", "refs/gdo/main/cert"]);
+    alice.pull();
+    alice.commit(&[("two.md", "2\n")]);
+    let _ = alice.propose(&[]).accepted();
+    org.stop();
+    let newest = org.git(&["rev-parse", "refs/gdo/main/cert"]);
+    for damage in [
+        vec!["update-ref", "-d", "refs/gdo/main/cert"],
+        vec!["update-ref", "refs/gdo/main/cert", old.trim()],
+    ] {
+        let _ = org.git(&damage);
+        org.start();
+        assert_eq!(org.git(&["rev-parse", "refs/gdo/main/cert"]), newest);
+        org.stop();
+    }
+    org.start();
+    let again = org.clone("again");
+    again.commit(&[("three.md", "3\n")]);
+    again.propose(&[]).accepted().shows("main is now ");
+    let _ = org.gdo(&["verify"]).accepted();
+    org.check();
+}
+
+#[test]
+fn main_follows_a_certificate_that_a_crash_left_ahead_of_it() {
+    let mut org = Org::new("blank");
+    let alice = org.clone("alice");
+    let before = org.main();
+    alice.commit(&[("one.md", "1\n")]);
+    let _ = alice.propose(&[]).accepted();
+    let after = org.main();
+    assert_ne!(after, before);
+    org.stop();
+    let _ = org.git(&["update-ref", "refs/heads/main", before.trim()]);
+    org.start();
+    assert_eq!(org.main(), after);
+    let _ = org.gdo(&["verify"]).accepted();
+    org.check();
+}

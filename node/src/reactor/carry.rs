@@ -380,18 +380,13 @@ impl State {
         let proof = self
             .ledger
             .write_blob(canonical::to_string(certificate).as_bytes())?;
-        let name = refs.certificate();
-        let old = self.ledger.read_ref(&name).map_err(LedgerError::from)?;
-        // The certificate first: one that is ahead of main is carried on from at the next start.
-        self.ledger.transaction(&[RefEdit::set(name, old, proof)])?;
-        fault::point("certificate named");
-        let head = self
-            .ledger
-            .read_ref(&refs.head())
-            .map_err(LedgerError::from)?;
-        // The head of what is left over the checkpoint is computed when it is asked for; until then
-        // it is the checkpoint, and never something older than main.
+        let read = |name: &str| self.ledger.read_ref(name).map_err(LedgerError::from);
+        let (proven, head) = (read(&refs.certificate())?, read(&refs.head())?);
+        // The certificate first: one that is ahead of main is carried on from at the next start. The
+        // head of what is left over the checkpoint is computed when it is asked for; until then it is
+        // the checkpoint, and never something older than main.
         let mut edits = vec![
+            RefEdit::set(refs.certificate(), proven, proof),
             RefEdit::set(refs.main(), Some(self.checkpoint.id), next.id),
             RefEdit::set(refs.head(), head, next.id),
         ];

@@ -11,15 +11,13 @@ use std::sync::mpsc::SyncSender;
 use gdo_consensus::facts::{Base, DappInForce};
 use gdo_consensus::machine::{self, Input, Machine};
 use gdo_core::block::{Block, BlockInPast, CheckpointRef};
-use gdo_core::canonical;
 use gdo_core::id::{LedgerId, ObjectId};
-use gdo_core::vote::Certificate;
 use gdo_ledger::{BlockError, BlockRules, Checkpoint, Ledger, LedgerError, RefEdit};
 
 use super::Event;
 use super::news::Watchers;
+use super::settle::{Settled, settle};
 use super::state::State;
-use crate::chain::Chain;
 use crate::clock::Clocks;
 use crate::config::Config;
 use crate::dir::{NodeDir, write_durably};
@@ -36,8 +34,6 @@ const BRANCH: &str = "main";
 const DELTA0_MS: u64 = 500;
 /// How long an inconclusive block is left alone the first time, in milliseconds.
 const RETRY_MS: u64 = 10_000;
-/// The largest certificate that is read.
-const CERTIFICATE_BYTES_MAX: u64 = 1 << 20;
 
 impl State {
     /// Loads a node's state.
@@ -49,10 +45,11 @@ impl State {
         events: SyncSender<Event>,
     ) -> Result<Self, NodeError> {
         let mut signer = Signer::open(dir, config.name.clone())?;
-        let certificate = read_certificate(&ledger)?;
-        let main = settle_main(&ledger, certificate.as_ref())?;
-        let checkpoint = ledger.read_checkpoint(&main)?;
-        let chain = read_chain(&ledger, &checkpoint)?;
+        let Settled {
+            checkpoint,
+            chain,
+            certificate,
+        } = settle(&ledger, &refs(), &mut signer)?;
         let ledger_id = LedgerId(chain.genesis());
         let commits = Commits {
             chain,
@@ -69,7 +66,7 @@ impl State {
                 retry_ms: RETRY_MS,
             },
             base_of(ledger_id, &checkpoint)?,
-            certificate.filter(|found| found.height == checkpoint.record.height),
+            certificate,
             signer.ballots(),
             Vec::new(),
         );
@@ -192,58 +189,6 @@ fn damaged(error: BlockError) -> NodeError {
 
 fn refs() -> Refs {
     Refs::new(BRANCH)
-}
-
-/// The certificate of the newest checkpoint; genesis has none.
-fn read_certificate(ledger: &Ledger) -> Result<Option<Certificate>, NodeError> {
-    let name = refs().certificate();
-    let Some(blob) = ledger.read_ref(&name).map_err(LedgerError::from)? else {
-        return Ok(None);
-    };
-    let raw = ledger.read_blob(&blob, CERTIFICATE_BYTES_MAX)?;
-    let text = String::from_utf8(raw)
-        .map_err(|_| NodeError::Refused(format!("{name} holds no text; see 'gdo verify'")))?;
-    Ok(Some(canonical::from_str("certificate", &text)?))
-}
-
-/// Moves `main` on to a checkpoint whose certificate was written just before a crash.
-fn settle_main(ledger: &Ledger, certificate: Option<&Certificate>) -> Result<ObjectId, NodeError> {
-    let name = refs().main();
-    let main = ledger
-        .read_ref(&name)
-        .map_err(LedgerError::from)?
-        .ok_or_else(|| {
-            NodeError::Refused(format!(
-                "{} is not a ledger: it has no {name}",
-                ledger.dir().display()
-            ))
-        })?;
-    let Some(value) = certificate.and_then(|certificate| certificate.value) else {
-        return Ok(main);
-    };
-    if value == main {
-        return Ok(main);
-    }
-    let next = ledger.read_checkpoint(&value)?;
-    if next.record.prev != Some(main) {
-        return Err(NodeError::Refused(format!(
-            "{name} is at {main}, but the newest certificate is for {value}; see 'gdo verify'"
-        )));
-    }
-    tracing::info!(height = %next.record.height, "main follows a certificate that a crash had left ahead");
-    ledger.transaction(&[RefEdit::set(name, Some(main), value)])?;
-    fault::point("main settled");
-    Ok(value)
-}
-
-/// Walks the records from the newest checkpoint to genesis.
-fn read_chain(ledger: &Ledger, newest: &Checkpoint) -> Result<Chain, NodeError> {
-    let mut records = vec![(newest.id, newest.record.clone())];
-    while let Some(prev) = records.last().and_then(|(_, record)| record.prev) {
-        let tree = ledger.read_commit(&prev)?.tree;
-        records.push((prev, ledger.read_record(&tree)?));
-    }
-    Ok(Chain::new(records.into_iter().rev()))
 }
 
 /// The node's key must be a key of the member that node.toml names.
