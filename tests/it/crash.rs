@@ -59,7 +59,7 @@ const STEPS: [&str; 15] = [
 ];
 
 /// The steps of recovery: what a kill between two others leaves to be done.
-const RECOVERY: [&str; 3] = ["block made again", "main settled", "own chain settled"];
+const RECOVERY: [&str; 2] = ["block made again", "own chain settled"];
 
 /// The steps of judging.
 const JUDGES: [&str; 4] = [

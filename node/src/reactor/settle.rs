@@ -14,7 +14,6 @@ use gdo_ledger::{Checkpoint, Ledger, LedgerError, RefEdit};
 
 use crate::chain::Chain;
 use crate::error::NodeError;
-use crate::fault;
 use crate::refs::Refs;
 use crate::signer::Signer;
 
@@ -93,7 +92,6 @@ impl Settled {
         }
         tracing::info!(height = %next.record.height, "main follows a certificate that a crash had left ahead");
         ledger.transaction(&[RefEdit::set(refs.main(), Some(main), value)])?;
-        fault::point("main settled");
         self.chain.push(value, &next.record);
         self.checkpoint = next;
         self.certificate = Some(certificate);
