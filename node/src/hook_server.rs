@@ -22,6 +22,7 @@ use gdo_core::hook::{
 use crate::error::NodeError;
 use crate::push::{Push, PushNews};
 use crate::reactor::Handle;
+use crate::stage::Stage;
 
 /// Pushes that are served at once; more wait in the socket's queue.
 const CONNECTIONS_MAX: usize = 64;
@@ -128,6 +129,7 @@ fn check(request: &PreReceive, handle: &Handle) -> Result<(), Vec<String>> {
         let options = options_of(update, &request.options, handle).map_err(|(_, lines)| lines)?;
         let quarantine = request.quarantine.as_deref();
         if let Some(options) = options {
+            let _stage = Stage::begin("check in quarantine");
             tracing::debug!(tip = %update.new, dry_run = options.dry_run, "checking a push");
             handle
                 .read_proposal(update.new, quarantine)
@@ -187,7 +189,10 @@ fn take_one(
         Ok(options) => options.unwrap_or_default(),
         Err((reason, lines)) => return refuse(audience, reason, lines),
     };
-    let proposal = match handle.read_proposal(update.new, None) {
+    let stage = Stage::begin("check again");
+    let read = handle.read_proposal(update.new, None);
+    drop(stage);
+    let proposal = match read {
         Ok(proposal) => proposal,
         Err(refusal) => return refuse(audience, refusal.reason.clone(), refusal.lines()),
     };

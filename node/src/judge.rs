@@ -25,6 +25,7 @@ use crate::config::{Config, Isolation};
 use crate::dir::NodeDir;
 use crate::error::NodeError;
 use crate::fault;
+use crate::stage::Stage;
 use crate::verdicts::{CachedVerdict, VerdictCache};
 
 /// A candidate for one validator.
@@ -216,6 +217,7 @@ impl Judge {
         let started = Instant::now();
         let context = job.context.to_json();
         let reads = &job.manifest.validator.reads;
+        let stage = Stage::begin("project");
         let input = match self
             .ledger
             .input_tree(&job.base, &job.candidate, reads, &context)
@@ -223,6 +225,7 @@ impl Judge {
             Ok(input) => input,
             Err(error) => return Judged::inconclusive(None, error),
         };
+        drop(stage);
         let key = VerdictKey {
             dapp_digest: job.dapp_digest,
             input,
@@ -287,6 +290,7 @@ impl Judge {
     /// # Errors
     /// Why no container could be run.
     pub fn run(&self, job: &Job, key: VerdictKey) -> Result<Judged, String> {
+        let _stage = Stage::begin("check out and run");
         let layout = self.layout(job)?;
         let image = self
             .images

@@ -28,6 +28,7 @@ pub mod refs;
 pub mod signer;
 pub mod soundness;
 pub mod space;
+pub mod stage;
 pub mod status;
 pub mod upkeep;
 pub mod verdicts;

@@ -27,6 +27,7 @@ use crate::facts;
 use crate::fault;
 use crate::judge::{Job, Judged};
 use crate::soundness;
+use crate::stage::Stage;
 
 use super::Event;
 
@@ -51,7 +52,10 @@ impl State {
             Effect::HeadChanged => self.head_is_stale = true,
             Effect::Judge { job, question } => self.judge(job, &question)?,
             Effect::Build { attempt, content } => return self.build(attempt, &content).map(Some),
-            Effect::Sign(ballot) => return Ok(Some(Input::Vote(self.signer.sign_vote(&ballot)?))),
+            Effect::Sign(ballot) => {
+                let _stage = Stage::begin("log and sign a vote");
+                return Ok(Some(Input::Vote(self.signer.sign_vote(&ballot)?)));
+            }
             Effect::Arm { timer, after_ms } => {
                 self.timers
                     .insert(timer, Instant::now() + Duration::from_millis(after_ms));
@@ -261,6 +265,7 @@ impl State {
 
     /// Writes a checkpoint's objects, unless its tree would lock the ledger (P-35).
     fn build(&mut self, attempt: AttemptId, content: &Content) -> Result<Input, NodeError> {
+        let _stage = Stage::begin("build the checkpoint");
         let mut delta = content.delta.clone();
         for suspension in &content.suspend {
             self.suspend(&mut delta, &suspension.member)?;
@@ -393,7 +398,9 @@ impl State {
         let disposed: Vec<ObjectId> = next.record.disposed().collect();
         let ended = disposed.iter().filter_map(|block| self.proposal_of(block));
         edits.extend(ended.map(|id| RefEdit::remove(refs.proposal(id), id)));
+        let stage = Stage::begin("move the refs");
         self.ledger.transaction(&edits)?;
+        drop(stage);
         fault::point("main moved");
         tracing::info!(height = %checkpoint.height, id = %checkpoint.id, included = next.record.included.len(),
             aside = next.record.aside.len(), "final");

@@ -22,6 +22,7 @@ use crate::clock::wall_seconds;
 use crate::error::NodeError;
 use crate::fault;
 use crate::push::{Push, PushNews};
+use crate::stage::Stage;
 
 impl State {
     /// Takes a push; whatever is wrong with it is an answer to the pusher.
@@ -70,6 +71,7 @@ impl State {
 
     /// Drafts the block of a proposal and tries what would become of it.
     fn prepare(&mut self, proposal: &Proposal) -> Result<Draft, Refused> {
+        let _stage = Stage::begin("draft and try");
         let draft = self.draft(proposal)?;
         let trial = self.machine.try_block(self.imagine(&draft, proposal)?);
         match trial
@@ -143,6 +145,7 @@ impl State {
         news: Sender<PushNews>,
     ) -> Result<(), NodeError> {
         fault::point("block drafted");
+        let stage = Stage::begin("sign and record the block");
         self.ledger.flush()?; // what the log names must be there after a crash
         fault::point("draft flushed");
         let commit = self.signer.sign_block(&draft)?;
@@ -155,6 +158,7 @@ impl State {
             RefEdit::set(chain, self.own_tip, id),
             RefEdit::set(refs.proposal(proposal.id), None, proposal.id),
         ])?;
+        drop(stage);
         fault::point("block named");
         // Only now would the proposal survive a crash, so only now may its pusher go.
         let report = news::report(refs, proposal.id);
