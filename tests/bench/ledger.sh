@@ -51,7 +51,7 @@ cp "$busybox" "$work/image-root/bin/busybox"
 # Our side: rule hot/ shows its dapp every push, rule cool/ one that sees nothing new of what is pushed.
 "$GDO" init "$node" --member alice --key "$HOME/alice.pub" --name bench --listen 127.0.0.1:0 2>/dev/null
 began=$(now_us)
-"$GDO" node start "$node" >/dev/null 2>&1
+GDO_LOG=info,gdo::stage=debug "$GDO" node start "$node" >/dev/null 2>&1
 figure 'daemon start' "$(ms $(($(now_us) - began)))" ms ''
 daemon=$(cat "$node/run/lock")
 resident() { awk '/^VmRSS/ { print $2 / 1024 }' "/proc/$daemon/status"; }
@@ -143,6 +143,7 @@ timed_push() { # clone, refspec, file of times
     git -C "$work/$1" push -q origin "$2" 2>"$work/said" || { cat "$work/said" >&2; exit 1; }
     echo $(($(now_us) - began)) >>"$work/times-$3"
 }
+logged=$(wc -l <"$node/run/node.log")
 for number in $(seq "$pushes"); do
     for folder in hot cool; do
         change gdo $folder "$number"
@@ -163,6 +164,15 @@ figure 'push to merged, container runs' "$(take hot)" ms 'git push with crun hoo
 figure 'push to merged, container runs' "$(take hot)" ms 'git push with crun hook, git default sync' "$default"
 figure 'push to merged, verdict cached' "$(take cool)" ms 'git push with crun hook, core.fsync=all' "$durable"
 figure 'push to merged, verdict cached' "$(take cool)" ms 'git push with crun hook, git default sync' "$default"
+
+# Where the time of these pushes went inside the daemon; the rest is git, ssh-keygen and hooks.
+tail -n "+$((logged + 1))" "$node/run/node.log" |
+    sed -n 's/.* gdo::stage: stage="\([^"]*\)" us=\([0-9]*\)$/\1|\2/p' >"$work/stages"
+[ -s "$work/stages" ] || { echo 'bench: the node logged no stages' >&2; exit 1; }
+cut -d'|' -f1 "$work/stages" | sort -u | while read -r stage; do
+    us=$(awk -F'|' -v s="$stage" '$1 == s { print $2 }' "$work/stages" | median)
+    figure "push, stage: $stage" "$(ms "$us")" ms ''
+done
 figure 'daemon resident, after the pushes' "$(resident)" MiB ''
 
 # The audit of that ledger, beside git's own checks of the same commits.
