@@ -56,6 +56,26 @@ fn a_dapp_that_ends_with_a_code_that_is_no_verdict_decides_nothing() {
 }
 
 #[test]
+fn a_dapp_that_answers_differently_twice_decides_nothing() {
+    let script = "read -r id </proc/sys/kernel/random/uuid\n\
+                  case $id in [0-7]*) exit 0 ;; esac\nexit 1";
+    let (org, clone) = with_dapp(script);
+    // A fail is made twice, so every fourth push on the average meets both answers.
+    for number in 0..100 {
+        let _ = clone.run(&["fetch", "-q", "origin"]);
+        let _ = clone.run(&["reset", "-q", "--hard", "origin/main"]);
+        clone.commit(&[("notes/bad.md", &format!("{number}\n"))]);
+        let seen = clone.propose(&[]);
+        if seen.text.contains("two different results for one input") {
+            seen.accepted().shows("the proposal stays open");
+            org.check();
+            return;
+        }
+    }
+    panic!("a dapp that tosses a coin was never found out");
+}
+
+#[test]
 fn a_dapp_that_waits_for_ever_is_stopped_and_decides_nothing() {
     is_inconclusive("sleep 1000", "wall");
 }
