@@ -19,7 +19,7 @@ for_building="git=git gcc=gcc /usr/include/stdlib.h=libc6-dev pkg-config=pkg-con
     libseccomp.pc=libseccomp-dev ssh-keygen=openssh-client tar=tar
     /etc/ssl/certs/ca-certificates.crt=ca-certificates"
 for_testing="static:busybox=busybox-static ssh=openssh-client sshd=openssh-server hledger=hledger
-    ledger=ledger mkfs.ext4=e2fsprogs mount=mount ip=iproute2 ps=procps curl=curl"
+    ledger=ledger /usr/bin/python3=python3 mkfs.ext4=e2fsprogs mount=mount ip=iproute2 ps=procps curl=curl"
 for_benching="crun=crun runc=runc static:busybox=busybox-static nsenter=util-linux strip=binutils"
 for_guest="qemu-system-x86_64=qemu-system-x86 static:busybox=busybox-static strip=binutils
     dpkg-deb=dpkg setpriv=util-linux find=findutils"

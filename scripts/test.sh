@@ -13,6 +13,6 @@ if cargo nextest --version >/dev/null 2>&1; then
     cargo test --locked --workspace --doc -q
 else
     say "running all tests (cargo test; cargo nextest would be faster but is not installed)"
-    scripts/with-cgroups.sh cargo test --locked --workspace
+    scripts/with-cgroups.sh cargo test --locked --workspace --no-fail-fast
 fi
 say "test: ok"
