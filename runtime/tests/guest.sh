@@ -25,10 +25,10 @@ kernel=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends:/ { print $2;
 dpkg-deb -x "$work"/linux-image-*.deb "$work/kernel"
 
 root=$work/root
-mkdir -p "$root/bin" "$root/etc" "$root/proc" "$root/newroot" "$root/work"
-cp "$tests" "$root/work/it"
-cp "$helper" "$root/work/helper"
-strip "$root/work/it" "$root/work/helper"
+mkdir -p "$root/bin" "$root/etc" "$root/proc" "$root/newroot" "$root/test"
+cp "$tests" "$root/test/it"
+cp "$helper" "$root/test/helper"
+strip "$root/test/it" "$root/test/helper"
 cp "$(command -v busybox)" "$root/bin/busybox"
 for applet in sh mount mkdir cp chmod poweroff switch_root kill ls cat; do
     ln -s busybox "$root/bin/$applet"
@@ -41,7 +41,7 @@ for program in "$tests" "$helper" $(command -v setpriv unshare find); do
     done
 done
 echo 'root:x:0:0::/:/bin/sh' >"$root/etc/passwd"
-echo "$*" >"$root/work/filter"
+echo "$*" >"$root/test/filter"
 # A container needs a root that can be pivoted, which the first file system of a machine is not.
 cat >"$root/init" <<'EOF'
 #!/bin/sh
@@ -55,14 +55,14 @@ exec switch_root /newroot /second
 EOF
 cat >"$root/second" <<'EOF'
 #!/bin/sh
-export PATH=/bin GDO_TEST_HELPER=/work/helper
+export PATH=/bin GDO_TEST_HELPER=/test/helper
 chmod 1777 /tmp
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs run /run
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-cd /work
+cd /test
 # The one that is skipped needs a compiler; what it shows does not depend on control groups.
 ./it --test-threads 2 --skip system_calls_that_lead_out $(cat filter) 2>&1 && echo guest: ok
 poweroff -f
