@@ -114,7 +114,10 @@ impl State {
             .ledger
             .list_refs(&refs().blocks())
             .map_err(LedgerError::from)?;
-        for (_, tip) in tips {
+        // A block may be open behind a newer one of its chain that ended; the checkpoint lists it.
+        let listed = self.checkpoint.record.open.iter().map(|open| open.block);
+        let starts: Vec<ObjectId> = tips.into_iter().map(|(_, tip)| tip).chain(listed).collect();
+        for tip in starts {
             let mut next = Some(tip);
             while let Some(id) = next {
                 let ended = self
