@@ -42,6 +42,43 @@ fn open_proposals_and_the_head_outlive_a_restart() {
 }
 
 #[test]
+fn a_proposal_that_waits_behind_a_merged_one_outlives_a_restart() {
+    let mut org = Org::new("blank");
+    let alice = org.clone("alice");
+    org.add_person(&alice, "bob", "board");
+    alice.replace(POLICY, "self_approval = true\n", "");
+    alice.commit_all("Ask for a second pair of eyes");
+    let _ = alice.propose(&[]).accepted();
+    alice.pull();
+    let text = alice.read(POLICY) + "\n# a remark\n";
+    let id = alice.commit(&[(POLICY, &text)]);
+    alice.propose(&[]).accepted().shows("it waits for approval");
+    let other = org.clone("other");
+    other.commit(&[("notes/one.md", "1\n")]);
+    other.propose(&[]).accepted().shows("main is now ");
+    assert_eq!(org.status()["pending"][0]["proposal"], id);
+
+    for _ in 0..2 {
+        org.kill();
+        org.start();
+        assert_eq!(org.status()["pending"][0]["proposal"], id);
+    }
+    // A crash between the block's ref and the proposal's leaves the one without the other.
+    let name = format!("refs/gdo/main/proposals/{id}");
+    org.stop();
+    let _ = org.git(&["update-ref", "-d", &name]);
+    org.start();
+    assert_eq!(org.git(&["rev-parse", &name]).trim(), id);
+    let bob = org.clone_of("bob", "bob");
+    bob.gdo(&["approve", &id]).accepted().shows("main is now ");
+    assert!(
+        org.file(POLICY)
+            .is_some_and(|text| text.contains("# a remark"))
+    );
+    org.check();
+}
+
+#[test]
 fn a_proposal_that_was_being_judged_when_the_node_was_killed_is_decided_after_the_start() {
     let mut org = Org::new("blank");
     let alice = org.clone("alice");

@@ -4,7 +4,7 @@
 //! certificate ahead of `main` is a checkpoint that is final and only needs its ref; the signer's log
 //! comes before a block's commit, so a logged block that is missing is made again, byte for byte.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -97,7 +97,7 @@ impl State {
         state.export_signers()?;
         state.load_window()?;
         fault::point("window loaded");
-        state.remove_ended_refs()?;
+        state.settle_proposal_refs()?;
         Ok(state)
     }
 
@@ -167,20 +167,23 @@ impl State {
         Ok(self.ledger.read_checkpoint(&checkpoint.id)?.rules)
     }
 
-    /// Removes the refs of proposals that ended, which a crash may have left behind.
-    fn remove_ended_refs(&self) -> Result<(), NodeError> {
+    /// Names every open proposal and no other: a crash may have come between a block's ref and its
+    /// proposal's, or between a checkpoint and the removal of what it ended.
+    fn settle_proposal_refs(&self) -> Result<(), NodeError> {
         let listed = self
             .ledger
             .list_refs(&refs().proposals())
             .map_err(LedgerError::from)?;
-        let open = |tip: &ObjectId| {
-            self.blocks
-                .values()
-                .any(|block| block.block.trailers.proposal == Some(*tip))
-        };
-        let ended = listed.into_iter().filter(|(_, tip)| !open(tip));
+        let open = self.blocks.values();
+        let open: BTreeSet<ObjectId> = open
+            .filter_map(|block| block.block.trailers.proposal)
+            .collect();
+        let named: BTreeSet<ObjectId> = listed.iter().map(|(_, tip)| *tip).collect();
+        let ended = listed.into_iter().filter(|(_, tip)| !open.contains(tip));
+        let missing = open.difference(&named);
         let edits: Vec<_> = ended
             .map(|(name, tip)| RefEdit::remove(name, tip))
+            .chain(missing.map(|id| RefEdit::set(refs().proposal(*id), None, *id)))
             .collect();
         Ok(self.ledger.transaction(&edits)?)
     }

@@ -27,8 +27,8 @@ pub struct FaultNode {
 /// When a node is to die, and where it says at which step it did.
 #[derive(Clone, Copy, Debug)]
 pub struct Death<'a> {
-    /// The number of the fault point.
-    pub step: u64,
+    /// The number of the fault point, or its name.
+    pub step: &'a str,
     /// The file that collects the names of the points.
     pub log: &'a Path,
 }
@@ -46,7 +46,7 @@ impl FaultNode {
             .command(env!("CARGO_BIN_EXE_gdo-fault-node"));
         if let Some(death) = death {
             command
-                .env("GDO_FAULT_AT", death.step.to_string())
+                .env("GDO_FAULT_AT", death.step)
                 .env("GDO_FAULT_LOG", death.log);
         }
         let mut process = command
