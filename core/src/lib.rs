@@ -20,6 +20,7 @@ pub mod id;
 pub mod key;
 pub mod ledger;
 pub mod path;
+pub mod pointer;
 pub mod policy;
 pub mod proposal;
 pub mod roster;
