@@ -2,7 +2,8 @@
 //!
 //! The ledger crate's audit holds every checkpoint, block, signature and tree to its bytes; this
 //! module joins in what a ledger's structure cannot tell: that the cut is the one that the head rule
-//! makes of the blocks (writers, lanes, approvals, reasons, order), that the verdicts prove the very
+//! makes of the blocks (writers, lanes, approvals, reasons, order), that blocks build on the heads that
+//! it makes, that the verdicts prove the very
 //! trees that were merged, that each checkpoint has its quorum of votes, and that the refs say what
 //! the chain says. It needs no daemon and works in any clone.
 //!
@@ -27,6 +28,7 @@ use crate::judge::Judge;
 use crate::refs::Refs;
 
 mod cut;
+mod heads;
 mod proof;
 mod refs;
 pub mod store;
@@ -81,6 +83,19 @@ pub enum VerifyError {
         height: Height,
         /// What is wrong, and what was expected.
         reason: String,
+    },
+    /// A block that builds on something else than what the head rule makes of its past.
+    #[error(
+        "block {}: it builds on {}, but the head rule makes {} of the blocks below it (P-20)",
+        .block.short(12), .base.short(12), .expected.short(12)
+    )]
+    Head {
+        /// The block.
+        block: ObjectId,
+        /// What it builds on.
+        base: ObjectId,
+        /// What the head rule makes.
+        expected: ObjectId,
     },
     /// A verdict that is missing or does not count.
     #[error("checkpoint {height}: dapp '{dapp}': {reason}")]
@@ -166,6 +181,7 @@ pub fn verify(
         counts: Counts::default(),
         previous: Vec::new(),
         open: BTreeMap::new(),
+        recomputed: None,
     };
     while let Some(checkpoint) = audit.next_checkpoint()? {
         walk.checkpoint(checkpoint)?;
@@ -190,6 +206,7 @@ struct Walk<'a> {
     previous: Vec<Rc<AuditedCheckpoint>>,
     /// The blocks that are listed and not disposed of.
     open: BTreeMap<ObjectId, BlockInPast>,
+    recomputed: Option<heads::Recomputed>,
 }
 
 impl Walk<'_> {
@@ -204,6 +221,9 @@ impl Walk<'_> {
         self.counts.approvals += found.record.approvals.len() as u64;
         for block in &found.blocks {
             self.open.insert(block.block.id, block.clone());
+        }
+        for block in &found.blocks {
+            self.head_below(block)?;
         }
         if let Some(base) = self.previous.last().cloned() {
             let before = self.previous.iter().rev().nth(1);

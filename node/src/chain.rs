@@ -22,6 +22,16 @@ pub enum BlockEnd {
     Aside(Height, Reason),
 }
 
+impl BlockEnd {
+    /// The checkpoint's height.
+    #[must_use]
+    pub fn height(self) -> Height {
+        match self {
+            Self::Included(height) | Self::Aside(height, _) => height,
+        }
+    }
+}
+
 /// The checkpoints up to `main`.
 #[derive(Clone, Debug, Default)]
 pub struct Chain {

@@ -5,14 +5,48 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gdo_consensus::facts::{
-    BlockFacts, FinalPlace, History, PathFacts as ConsensusPathFacts, Standing as ConsensusStanding,
+    Base, BlockFacts, DappInForce, FinalPlace, History, PathFacts as ConsensusPathFacts,
+    Standing as ConsensusStanding,
 };
 use gdo_core::block::{BlockInPast, CheckpointRef};
-use gdo_core::checkpoint::checkpoint_height;
-use gdo_core::id::ObjectId;
-use gdo_ledger::{Ledger, LedgerError, PathFacts, Standing};
+use gdo_core::checkpoint::{CheckpointRecord, checkpoint_height};
+use gdo_core::id::{LedgerId, ObjectId};
+use gdo_ledger::{Ledger, LedgerError, PathFacts, Rules, Standing};
 
 use crate::chain::{BlockEnd, Chain};
+
+/// A checkpoint as consensus takes it.
+///
+/// # Errors
+/// The image of a dapp is missing: its file.
+pub fn base_of(
+    ledger: LedgerId,
+    checkpoint: CheckpointRef,
+    record: &CheckpointRecord,
+    rules: &Rules,
+) -> Result<Base, String> {
+    let in_force = rules.dapps.iter().map(|(name, dapp)| {
+        let missing = || {
+            format!(
+                "{}/index.json is missing from the ledger",
+                dapp.manifest.image_dir()
+            )
+        };
+        let in_force = DappInForce {
+            digest: dapp.digest().ok_or_else(missing)?,
+            manifest: dapp.manifest.clone(),
+        };
+        Ok((name.clone(), in_force))
+    });
+    Ok(Base {
+        ledger,
+        checkpoint,
+        record: record.clone(),
+        policy: rules.policy.clone(),
+        roster: rules.roster.clone(),
+        dapps: in_force.collect::<Result<_, String>>()?,
+    })
+}
 
 /// What the ledger says of `block` as of the checkpoint `base`, whose tree is `tree`; `in_window` tells the blocks that no checkpoint disposed of.
 ///
@@ -30,9 +64,12 @@ pub fn gather(
     let named = block.block.trailers.proposal.into_iter();
     let named = named.chain(block.notes.iter().map(|note| note.proposal));
     let ended: BTreeMap<_, _> = named
-        .filter_map(|id| Some((id, chain.proposal_end(id)?.0)))
+        .filter_map(|id| {
+            let (end, height) = chain.proposal_end(id)?;
+            (height <= base.height).then_some((id, end))
+        })
         .collect();
-    let included = |id: &&ObjectId| matches!(chain.block_end(**id), Some(BlockEnd::Included(_)));
+    let included = |id: &&ObjectId| matches!(chain.block_end(**id), Some(BlockEnd::Included(height)) if height <= base.height);
     let depends_included = block
         .block
         .trailers
@@ -80,7 +117,10 @@ fn convert(facts: PathFacts) -> ConsensusPathFacts {
 
 /// The nearest ancestors that are in the window, through any other commits; a checkpoint ends the
 /// walk with its open blocks.
-fn nearest_blocks(
+///
+/// # Errors
+/// The ledger cannot be read.
+pub fn nearest_blocks(
     ledger: &Ledger,
     in_window: &dyn Fn(&ObjectId) -> bool,
     parents: &[ObjectId],

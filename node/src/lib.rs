@@ -11,6 +11,7 @@ pub mod audit;
 pub mod chain;
 pub mod clock;
 pub mod config;
+mod context;
 pub mod control;
 pub mod daemon;
 pub mod dir;

@@ -82,6 +82,7 @@ fn sixteen_pushes_at_once_of_files_of_their_own_are_all_merged() {
         assert_eq!(org.file(&path), Some(number.to_string()), "{path}");
     }
     assert_eq!(org.status()["pending"], serde_json::json!([]));
+    let _ = org.gdo(&["verify"]).accepted();
     org.check();
 }
 

@@ -5,17 +5,16 @@
 //! is left out here too; everything else must come out as the record says: which blocks are
 //! included, in which order, which are aside and why, which approvals counted, and the time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use gdo_consensus::cut::{Cut, Prefix, Rulings};
-use gdo_consensus::facts::{Base, DappInForce};
 use gdo_consensus::window::Window;
 use gdo_core::checkpoint::{CheckpointRecord, Reason};
-use gdo_core::id::{LedgerId, ObjectId};
+use gdo_core::id::ObjectId;
 use gdo_ledger::audit::AuditedCheckpoint;
 
 use super::{VerifyError, Walk};
-use crate::facts::gather;
+use crate::facts;
 
 impl Walk<'_> {
     /// Makes the cut again; `failed` are the candidates whose fail the record proves.
@@ -61,12 +60,13 @@ impl Walk<'_> {
 
     /// The unfinished blocks over `base`, as far as the record lists them.
     fn window(&self, base: &AuditedCheckpoint) -> Result<Window, VerifyError> {
-        let mut window = Window::new(base_of(self.id, base)?);
+        let in_force = facts::base_of(self.id, base.checkpoint, &base.record, &base.rules);
+        let mut window = Window::new(in_force.map_err(VerifyError::Stuck)?);
         let is_open = |id: &ObjectId| self.open.contains_key(id);
         let mut blocks: Vec<_> = self.open.values().collect();
         blocks.sort_by_key(|block| (block.block.trailers.seq, block.block.id));
         for block in blocks {
-            let facts = gather(
+            let facts = facts::gather(
                 self.subject.ledger,
                 &self.chain,
                 base.checkpoint,
@@ -80,29 +80,6 @@ impl Walk<'_> {
         }
         Ok(window)
     }
-}
-
-/// The checkpoint in force, as consensus knows it.
-fn base_of(ledger: LedgerId, checkpoint: &AuditedCheckpoint) -> Result<Base, VerifyError> {
-    let rules = &checkpoint.rules;
-    let mut dapps = BTreeMap::new();
-    for (name, dapp) in &rules.dapps {
-        let digest = dapp.digest().ok_or_else(|| VerifyError::Verdict {
-            height: checkpoint.checkpoint.height,
-            dapp: name.to_string(),
-            reason: format!("{}/index.json is missing", dapp.manifest.image_dir()),
-        })?;
-        let manifest = dapp.manifest.clone();
-        dapps.insert(name.clone(), DappInForce { digest, manifest });
-    }
-    Ok(Base {
-        ledger,
-        checkpoint: checkpoint.checkpoint,
-        record: checkpoint.record.clone(),
-        policy: rules.policy.clone(),
-        roster: rules.roster.clone(),
-        dapps,
-    })
 }
 
 /// The first thing in which a record is not what the cut makes.

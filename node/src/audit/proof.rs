@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gdo_consensus::cut::Prefix;
 use gdo_core::block::BlockInPast;
 use gdo_core::checkpoint::Reason;
-use gdo_core::context::{Context, ContextBlock, ContextMember};
-use gdo_core::dapp::{Scope, Uses};
+use gdo_core::dapp::Scope;
 use gdo_core::delta::{Entry, Operation};
 use gdo_core::guard;
 use gdo_core::id::{DappName, ObjectId, Weight};
@@ -19,6 +18,7 @@ use gdo_ledger::audit::AuditedCheckpoint;
 use gdo_ledger::{Dapp, Rules};
 
 use super::{VerifyError, Walk};
+use crate::context;
 use crate::judge::Job;
 
 impl Walk<'_> {
@@ -203,7 +203,13 @@ impl Walk<'_> {
             image_tree: tree,
             base: ledger.apply(&tree, &delta_of(before.iter()))?,
             candidate: ledger.apply(&tree, &delta_of(before.iter().chain(judged)))?,
-            context: context(self.id, proof.base, dapp, judged),
+            context: context::of(
+                self.id,
+                &dapp.manifest.validator,
+                proof.base.record.ledger_time,
+                &proof.base.rules.roster,
+                judged,
+            ),
         })
     }
 
@@ -350,47 +356,4 @@ fn delta_of<'a>(blocks: impl Iterator<Item = &'a BlockInPast>) -> Vec<Operation>
         new,
     };
     last.into_iter().map(operation).collect()
-}
-
-/// What the dapp was told (runtime contract, `context.json`).
-fn context(
-    ledger: gdo_core::id::LedgerId,
-    base: &AuditedCheckpoint,
-    dapp: &Dapp,
-    judged: &[BlockInPast],
-) -> Context {
-    let validator = &dapp.manifest.validator;
-    let uses_time = validator.uses.contains(&Uses::Time);
-    let mut context = Context {
-        version: 1,
-        scope: validator.scope,
-        ledger,
-        time: uses_time.then_some(base.record.ledger_time),
-        blocks: Vec::new(),
-        roster: BTreeMap::new(),
-    };
-    for block in judged {
-        let sees = |operation: &&Operation| validator.sees(&operation.path);
-        let operations: Vec<_> = block.operations.iter().filter(sees).cloned().collect();
-        if operations.is_empty() {
-            continue;
-        }
-        if let Some(member) = base.rules.roster.get(&block.principal) {
-            let member = ContextMember {
-                kind: member.kind,
-                roles: member.roles.clone(),
-                status: member.status,
-                weight: member.weight,
-            };
-            context.roster.insert(block.principal.clone(), member);
-        }
-        context.blocks.push(ContextBlock {
-            member: block.block.author.clone(),
-            principal: block.principal.clone(),
-            lane: block.block.trailers.lane,
-            proposal: block.block.trailers.proposal,
-            operations,
-        });
-    }
-    context
 }

@@ -1,6 +1,6 @@
 //! Carrying out the machine's effects, in their order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,6 @@ use gdo_consensus::verdicts::{JobId, Judgement, Question};
 use gdo_core::block::{BlockInPast, CheckpointRef};
 use gdo_core::canonical;
 use gdo_core::checkpoint::{CheckpointRecord, EVIDENCE_DIR, validators_digest};
-use gdo_core::context::{Context, ContextBlock, ContextMember};
-use gdo_core::dapp::Uses;
 use gdo_core::delta::{Delta, Entry, Mode, Operation};
 use gdo_core::id::{Digest, MemberName, ObjectId};
 use gdo_core::roster::{Status, file_of};
@@ -22,6 +20,7 @@ use gdo_ledger::{CheckpointPlan, LedgerError, RefEdit};
 
 use super::load::base_of;
 use super::state::{Asked, Run, State};
+use crate::context;
 use crate::error::NodeError;
 use crate::facts;
 use crate::fault;
@@ -130,45 +129,17 @@ impl State {
                 NodeError::Refused(format!("dapp '{}' is not in the ledger", question.dapp))
             })?;
         let tree = self.checkpoint.tree;
-        let validator = &dapp.manifest.validator;
-        let mut context = Context {
-            version: 1,
-            scope: question.scope,
-            ledger: self.ledger_id,
-            time: validator
-                .uses
-                .contains(&Uses::Time)
-                .then_some(question.time),
-            blocks: Vec::new(),
-            roster: BTreeMap::new(),
+        let block = |id: &ObjectId| {
+            let imagined = extra.filter(|block| block.block.id == *id);
+            imagined.or_else(|| self.blocks.get(id))
         };
-        for id in &question.blocks {
-            let found = extra
-                .filter(|block| block.block.id == *id)
-                .or_else(|| self.blocks.get(id));
-            let Some(block) = found else { continue };
-            let sees = |operation: &&Operation| validator.sees(&operation.path);
-            let operations: Vec<_> = block.operations.iter().filter(sees).cloned().collect();
-            if operations.is_empty() {
-                continue;
-            }
-            if let Some(member) = self.checkpoint.rules.roster.get(&block.principal) {
-                let member = ContextMember {
-                    kind: member.kind,
-                    roles: member.roles.clone(),
-                    status: member.status,
-                    weight: member.weight,
-                };
-                context.roster.insert(block.principal.clone(), member);
-            }
-            context.blocks.push(ContextBlock {
-                member: block.block.author.clone(),
-                principal: block.principal.clone(),
-                lane: block.block.trailers.lane,
-                proposal: block.block.trailers.proposal,
-                operations,
-            });
-        }
+        let context = context::of(
+            self.ledger_id,
+            &dapp.manifest.validator,
+            question.time,
+            &self.checkpoint.rules.roster,
+            question.blocks.iter().filter_map(block),
+        );
         Ok(Job {
             manifest: dapp.manifest.clone(),
             dapp_digest: question.digest,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-use gdo_consensus::facts::{Base, DappInForce};
+use gdo_consensus::facts::Base;
 use gdo_consensus::machine::{self, Input, Machine};
 use gdo_core::block::{Block, BlockInPast, CheckpointRef};
 use gdo_core::id::{LedgerId, ObjectId};
@@ -22,6 +22,7 @@ use crate::clock::Clocks;
 use crate::config::Config;
 use crate::dir::{NodeDir, write_durably};
 use crate::error::NodeError;
+use crate::facts;
 use crate::fault;
 use crate::judge::Judges;
 use crate::known::{Commits, Known};
@@ -254,29 +255,9 @@ fn settle_own_chain(ledger: &Ledger, signer: &mut Signer) -> Result<Option<Objec
 /// # Errors
 /// A dapp's image is missing.
 pub(super) fn base_of(ledger: LedgerId, checkpoint: &Checkpoint) -> Result<Base, NodeError> {
-    let rules = &checkpoint.rules;
-    let in_force = rules.dapps.iter().map(|(name, dapp)| {
-        let digest = dapp.digest().ok_or_else(|| {
-            let folder = dapp.manifest.image_dir();
-            NodeError::Refused(format!("{folder}/index.json is missing from the ledger"))
-        })?;
-        Ok((
-            name.clone(),
-            DappInForce {
-                digest,
-                manifest: dapp.manifest.clone(),
-            },
-        ))
-    });
-    Ok(Base {
-        ledger,
-        checkpoint: CheckpointRef {
-            height: checkpoint.record.height,
-            id: checkpoint.id,
-        },
-        record: checkpoint.record.clone(),
-        policy: rules.policy.clone(),
-        roster: rules.roster.clone(),
-        dapps: in_force.collect::<Result<_, NodeError>>()?,
-    })
+    let at = CheckpointRef {
+        height: checkpoint.record.height,
+        id: checkpoint.id,
+    };
+    facts::base_of(ledger, at, &checkpoint.record, &checkpoint.rules).map_err(NodeError::Refused)
 }
