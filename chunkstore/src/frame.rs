@@ -1,0 +1,219 @@
+//! Frames: chunks that are compressed together.
+//!
+//! Small chunks compress badly alone, so those that come one after the other are gathered into a
+//! frame and compressed as one. A frame is where chunks lie and never what they are: the same chunk
+//! may lie in another frame tomorrow.
+//!
+//! **Invariants**: decompression writes only into a buffer of the size that the record declares and
+//! the format bounds; what compression gains less than 3 % on is stored as it is.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+
+use zstd::bulk::{Compressor, Decompressor};
+use zstd::zstd_safe::CParameter;
+
+use crate::cut::CHUNK_BYTES_MAX;
+use crate::record::{Codec, ENTRY_BYTES, Entry, FRAME_CHUNKS_MAX, Head, Kind, Record};
+
+/// How an object is stored: for a small computer, as usual, or as small as can be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Profile {
+    /// The least work: zstd-1.
+    Fast,
+    /// zstd-3 in frames of 256 KiB.
+    #[default]
+    Standard,
+    /// The least space: large frames with matches over long distances. Reading a small part of an
+    /// object reads more.
+    Archive,
+}
+
+impl Profile {
+    fn level(self) -> i32 {
+        match self {
+            Self::Fast => 1,
+            Self::Standard => 3,
+            Self::Archive => 9,
+        }
+    }
+
+    fn frame_bytes(self) -> usize {
+        match self {
+            Self::Fast | Self::Standard => 256 << 10,
+            Self::Archive => 4 << 20,
+        }
+    }
+}
+
+/// Gathers chunks and makes records of them.
+pub(crate) struct FrameBuilder {
+    kind: Kind,
+    frame_bytes: usize,
+    compressor: Compressor<'static>,
+    plain: Vec<u8>,
+    entries: Vec<Entry>,
+    ids: HashSet<[u8; 32]>,
+}
+
+impl FrameBuilder {
+    /// A builder with nothing in it.
+    ///
+    /// # Errors
+    /// The system has no memory for it.
+    pub(crate) fn new(kind: Kind, profile: Profile) -> io::Result<Self> {
+        let mut compressor = Compressor::new(profile.level())?;
+        if profile == Profile::Archive {
+            compressor.set_parameter(CParameter::EnableLongDistanceMatching(true))?;
+            compressor.set_parameter(CParameter::WindowLog(22))?;
+        }
+        Ok(Self {
+            kind,
+            frame_bytes: profile.frame_bytes(),
+            compressor,
+            plain: Vec::new(),
+            entries: Vec::new(),
+            ids: HashSet::new(),
+        })
+    }
+
+    /// Whether the chunk waits in the frame already.
+    pub(crate) fn contains(&self, id: &[u8; 32]) -> bool {
+        self.ids.contains(id)
+    }
+
+    /// Whether the frame must be taken before a chunk of `bytes` fits.
+    pub(crate) fn is_full_for(&self, bytes: usize) -> bool {
+        !self.plain.is_empty()
+            && (self.plain.len() + bytes > self.frame_bytes
+                || self.entries.len() == FRAME_CHUNKS_MAX as usize)
+    }
+
+    /// Adds a chunk, for which there is room.
+    pub(crate) fn push(&mut self, id: [u8; 32], chunk: &[u8]) {
+        debug_assert!(!chunk.is_empty() && chunk.len() <= CHUNK_BYTES_MAX as usize);
+        self.plain.extend_from_slice(chunk);
+        self.entries.push(Entry {
+            id,
+            bytes: chunk.len() as u32,
+        });
+        self.ids.insert(id);
+    }
+
+    /// Takes what was gathered as a record; `None` if that is nothing.
+    ///
+    /// # Errors
+    /// The compressor has no memory.
+    pub(crate) fn take(&mut self) -> io::Result<Option<Record>> {
+        if self.entries.is_empty() {
+            return Ok(None);
+        }
+        self.ids.clear();
+        let entries = std::mem::take(&mut self.entries);
+        let plain = self.plain.len();
+        let packed = self.compressor.compress(&self.plain)?;
+        let gains = packed.len() < plain - plain / 33;
+        let (codec, body) = if gains {
+            (Codec::Zstd, packed)
+        } else {
+            (Codec::Raw, self.plain.clone())
+        };
+        self.plain.clear();
+        Ok(Some(Record {
+            kind: self.kind,
+            codec,
+            entries,
+            plain: plain as u32,
+            body,
+        }))
+    }
+}
+
+/// A frame that was read: its table and its plain bytes.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) plain: Vec<u8>,
+}
+
+impl Frame {
+    /// Decompresses the body of a record.
+    ///
+    /// # Errors
+    /// It does not decompress to the declared length.
+    pub(crate) fn open(head: &Head, entries: Vec<Entry>, body: Vec<u8>) -> Result<Self, String> {
+        let plain = match head.codec {
+            Codec::Raw => body,
+            Codec::Zstd => decompress(&body, head.plain as usize)?,
+        };
+        Ok(Self { entries, plain })
+    }
+
+    /// What it takes in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        self.plain.len() + self.entries.len() * ENTRY_BYTES
+    }
+}
+
+fn decompress(body: &[u8], plain: usize) -> Result<Vec<u8>, String> {
+    let mut out = Vec::with_capacity(plain);
+    let failed = |error: io::Error| format!("expected a zstd frame of {plain} bytes: {error}");
+    Decompressor::new()
+        .and_then(|mut decompressor| decompressor.decompress_to_buffer(body, &mut out))
+        .map_err(failed)?;
+    if out.len() == plain {
+        return Ok(out);
+    }
+    Err(format!(
+        "expected a zstd frame of {plain} bytes, found {}",
+        out.len()
+    ))
+}
+
+/// The frames that were read last, up to a number of bytes.
+#[derive(Debug)]
+pub(crate) struct FrameCache {
+    bytes_max: usize,
+    bytes: usize,
+    /// The latest at the end.
+    frames: Vec<((u32, u32), Arc<Frame>)>,
+}
+
+impl FrameCache {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self {
+            bytes_max,
+            bytes: 0,
+            frames: Vec::new(),
+        }
+    }
+
+    /// The frame of (pack, offset), which counts as used now.
+    pub(crate) fn get(&mut self, at: (u32, u32)) -> Option<Arc<Frame>> {
+        let place = self.frames.iter().rposition(|(key, _)| *key == at)?;
+        let found = self.frames.remove(place);
+        let frame = Arc::clone(&found.1);
+        self.frames.push(found);
+        Some(frame)
+    }
+
+    /// Keeps a frame and lets the ones go that were not used for longest.
+    pub(crate) fn put(&mut self, at: (u32, u32), frame: &Arc<Frame>) {
+        self.forget(|key| key == at);
+        self.bytes += frame.bytes();
+        self.frames.push((at, Arc::clone(frame)));
+        let mut over = 0;
+        while self.bytes > self.bytes_max && over + 1 < self.frames.len() {
+            self.bytes -= self.frames[over].1.bytes();
+            over += 1;
+        }
+        self.frames.drain(..over);
+    }
+
+    /// Lets the frames go that `which` picks.
+    pub(crate) fn forget(&mut self, which: impl Fn((u32, u32)) -> bool) {
+        self.frames.retain(|(key, _)| !which(*key));
+        self.bytes = self.frames.iter().map(|(_, frame)| frame.bytes()).sum();
+    }
+}

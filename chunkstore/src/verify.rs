@@ -1,0 +1,271 @@
+//! Reads everything and names what is not as it was written.
+//!
+//! Every record of every pack is read and every chunk hashed; then every object is followed to its
+//! last chunk. What is broken is remembered, so that the next ingest of the object heals it, and what
+//! was thought broken and reads well counts as good again.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use crate::error::{Damage, StoreError};
+use crate::frame::Frame;
+use crate::hash::{ChunkId, ManifestId};
+use crate::index::key::Key;
+use crate::log::{PackState, locations};
+use crate::read::ObjectReader;
+use crate::record::{Entry, Kind, PACK_HEADER_BYTES};
+use crate::scan::{Broken, Item, Scanner, Whole, read_pack_header};
+use crate::store::{Progress, Store};
+
+/// So many damages are named; more are only counted.
+const DAMAGES_MAX: usize = 10_000;
+
+/// What a verification found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct VerifyReport {
+    /// How many packs were read.
+    pub packs: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+    /// How many chunks and nodes of manifests were hashed.
+    pub chunks: u64,
+    /// How many objects were followed to their last chunk.
+    pub objects: u64,
+    /// What is damaged, as far as it fits in a list of 10,000.
+    pub damages: Vec<Damage>,
+    /// How many damages there are.
+    pub damages_found: u64,
+}
+
+impl VerifyReport {
+    /// Whether everything is as it was written.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.damages_found == 0
+    }
+
+    fn add(&mut self, damage: Damage) {
+        self.damages_found += 1;
+        if self.damages.len() < DAMAGES_MAX {
+            self.damages.push(damage);
+        }
+    }
+}
+
+impl Store {
+    /// Reads and checks all packs and all objects.
+    ///
+    /// # Errors
+    /// The index cannot be read or written. Damage is no error: it is in the report.
+    pub fn verify(&self, progress: &mut dyn FnMut(Progress)) -> Result<VerifyReport, StoreError> {
+        let mut report = VerifyReport::default();
+        let packs = self.inner.log.packs();
+        let total_bytes = packs.values().map(|state| state.bytes).sum();
+        for (pack, state) in &packs {
+            let mut tell = |done: u64| {
+                progress(Progress {
+                    done_bytes: done,
+                    total_bytes,
+                    step: "reading packs",
+                });
+            };
+            self.verify_pack(*pack, *state, &mut report, &mut tell)?;
+        }
+        self.verify_objects(&mut report, progress)?;
+        Ok(report)
+    }
+
+    fn verify_pack(
+        &self,
+        pack: u32,
+        state: PackState,
+        report: &mut VerifyReport,
+        tell: &mut dyn FnMut(u64),
+    ) -> Result<(), StoreError> {
+        let log = &self.inner.log;
+        let file = match log.file(pack) {
+            Ok(file) => file,
+            Err(error) => {
+                // A collection may have deleted it since.
+                if log.packs().contains_key(&pack) || error.kind() != io::ErrorKind::NotFound {
+                    report.add(in_pack(pack, None, format!("cannot be opened: {error}")));
+                }
+                return Ok(());
+            }
+        };
+        let before = report.bytes;
+        report.packs += 1;
+        if let Err(reason) = read_pack_header(&*file, pack) {
+            report.add(in_pack(pack, Some(0), reason));
+        }
+        for item in Scanner::new(file, pack, PACK_HEADER_BYTES, state.bytes) {
+            let at = match item {
+                Item::Whole(record) => {
+                    let end = record.offset + record.head.record_bytes();
+                    self.verify_record(pack, record, report)?;
+                    end
+                }
+                Item::Broken(broken) => {
+                    log.mark_bad(pack, broken.offset as u32)?;
+                    report_broken(pack, &broken, report);
+                    broken.end
+                }
+            };
+            tell(before + at);
+        }
+        report.bytes = before + state.bytes;
+        Ok(())
+    }
+
+    fn verify_record(
+        &self,
+        pack: u32,
+        record: Whole,
+        report: &mut VerifyReport,
+    ) -> Result<(), StoreError> {
+        let log = &self.inner.log;
+        let (kind, offset) = (record.head.kind, record.offset);
+        if !matches!(kind, Kind::Chunks | Kind::Nodes) {
+            return Ok(());
+        }
+        let place = (pack, offset as u32);
+        report.chunks += record.entries.len() as u64;
+        let entries = record.entries.clone();
+        let wrong = match Frame::open(&record.head, record.entries, record.body) {
+            Ok(frame) => frame.first_wrong(kind).map(|entry| Damage {
+                chunk: chunk_of(kind, entry),
+                ..in_pack(pack, Some(offset), "its bytes have another hash".to_owned())
+            }),
+            Err(reason) => Some(in_pack(pack, Some(offset), reason)),
+        };
+        if let Some(damage) = wrong {
+            log.mark_bad(place.0, place.1)?;
+            report.add(damage);
+            return Ok(());
+        }
+        log.mark_good(place.0, place.1)?;
+        for (id, location) in locations(kind, &entries, place) {
+            let is_known = log.index.contains(&Key::of_entry(kind, id, location))?;
+            if !is_known && log.packs().contains_key(&pack) {
+                let reason =
+                    "the index does not know of it; make it anew with 'gdo chunks reindex'";
+                report.add(Damage {
+                    chunk: (kind == Kind::Chunks).then_some(ChunkId::from_bytes(id)),
+                    ..in_pack(pack, Some(offset), reason.to_owned())
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn verify_objects(
+        &self,
+        report: &mut VerifyReport,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), StoreError> {
+        let objects = self.objects()?;
+        let total_bytes = objects.iter().map(|object| object.size).sum();
+        let mut done_bytes = 0;
+        for object in objects {
+            let mut reader = match ObjectReader::open(self, &object.oid) {
+                Ok(reader) => reader,
+                Err(StoreError::Missing { .. }) => continue,
+                Err(StoreError::Damaged(damage)) => {
+                    report.add(*damage);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let walked = reader.walk(&mut |_| {}, &mut |span| {
+                let id = span.chunk.as_bytes();
+                if self.inner.log.places(Kind::Chunks, id)?.is_empty() {
+                    let place = self.inner.log.all_places(Kind::Chunks, id)?;
+                    report.add(Damage {
+                        object: Some(object.oid),
+                        range: Some(span.start..span.start + u64::from(span.len)),
+                        chunk: Some(span.chunk),
+                        pack: place.first().map(|place| place.pack),
+                        offset: place.first().map(|place| u64::from(place.record)),
+                        reason: "it is in no pack that can be read".to_owned(),
+                    });
+                }
+                Ok(())
+            });
+            match walked {
+                Ok(()) => {}
+                Err(StoreError::Damaged(damage)) => report.add(*damage),
+                Err(error) => return Err(error),
+            }
+            report.objects += 1;
+            done_bytes += object.size;
+            progress(Progress {
+                done_bytes,
+                total_bytes,
+                step: "following objects",
+            });
+        }
+        Ok(())
+    }
+}
+
+fn in_pack(pack: u32, offset: Option<u64>, reason: String) -> Damage {
+    Damage {
+        pack: Some(pack),
+        offset,
+        reason,
+        ..Damage::default()
+    }
+}
+
+fn chunk_of(kind: Kind, entry: &Entry) -> Option<ChunkId> {
+    (kind == Kind::Chunks).then_some(ChunkId::from_bytes(entry.id))
+}
+
+fn report_broken(pack: u32, broken: &Broken, report: &mut VerifyReport) {
+    let reason = format!("{} (up to {})", broken.reason, broken.end);
+    let damage = in_pack(pack, Some(broken.offset), reason);
+    match &broken.head {
+        Some((head, entries)) if !entries.is_empty() => {
+            for entry in entries {
+                report.add(Damage {
+                    chunk: chunk_of(head.kind, entry),
+                    ..damage.clone()
+                });
+            }
+        }
+        _ => report.add(damage),
+    }
+}
+
+impl Frame {
+    /// The first chunk or node whose bytes are not what its name says.
+    pub(crate) fn first_wrong(&self, kind: Kind) -> Option<&Entry> {
+        let mut at = 0;
+        self.entries.iter().find(|entry| {
+            let bytes = &self.plain[at..at + entry.bytes as usize];
+            at += entry.bytes as usize;
+            match kind {
+                Kind::Nodes => *ManifestId::of(bytes).as_bytes() != entry.id,
+                _ => *ChunkId::of(bytes).as_bytes() != entry.id,
+            }
+        })
+    }
+
+    /// Whether every chunk or node is what its name says.
+    pub(crate) fn is_sound(&self, kind: Kind) -> bool {
+        self.first_wrong(kind).is_none()
+    }
+}
+
+/// How many damages concern each pack, for a summary.
+impl VerifyReport {
+    /// The packs that are concerned, each with how many damages.
+    #[must_use]
+    pub fn by_pack(&self) -> BTreeMap<u32, u64> {
+        let mut packs = BTreeMap::new();
+        for pack in self.damages.iter().filter_map(|damage| damage.pack) {
+            *packs.entry(pack).or_default() += 1;
+        }
+        packs
+    }
+}
