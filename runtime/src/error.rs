@@ -5,6 +5,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use gdo_core::pointer::Pointer;
+
 /// Why an image could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
@@ -34,6 +36,14 @@ pub enum ImageError {
         /// What differs.
         problem: String,
     },
+    /// A layer stands in the tree as a pointer, and its bytes are not on this machine.
+    #[error("layer {pointer} of the image is not here: {hint}")]
+    Missing {
+        /// The layer.
+        pointer: Pointer,
+        /// What to do, or where it was looked for.
+        hint: String,
+    },
     /// The image has no variant for this machine; another node may have it (P-26).
     #[error(
         "the image has no variant for {wanted}, only for {found}: add one to index.json, or let a \
@@ -52,6 +62,14 @@ pub enum ImageError {
         what: String,
         /// What to do.
         hint: &'static str,
+    },
+    /// What is to be imported is not what it is said to be, or not one image.
+    #[error("{place}: {problem}")]
+    Source {
+        /// What is to be imported, as it was named.
+        place: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
     },
     /// A layer holds something that a validator's image must not hold.
     #[error("layer {layer} is refused at {path:?}: {problem}")]

@@ -9,7 +9,15 @@
 //! it got that name: half an image could hold an empty script, and an empty script passes. It is
 //! never written again.
 
+pub mod describe;
+pub mod export;
+mod hashed;
+pub mod import;
 mod layout;
+mod names;
+mod objects;
+mod packing;
+mod tape;
 mod unpack;
 
 use std::ffi::OsStr;
@@ -24,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ImageError;
 use layout::Layout;
+pub use objects::{LayerSource, NewObject, NoLayers, ObjectDir};
 
 /// An image that is ready to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +104,7 @@ impl ImageCache {
     /// # Errors
     /// [`ImageError`] when the directory has no readable `index.json`.
     pub fn digest(layout: &Path) -> Result<Digest, ImageError> {
-        Ok(Layout::open(layout)?.digest())
+        Ok(Layout::open(layout, &NoLayers)?.digest())
     }
 
     /// Makes the image in the layout directory `layout` ready to run on this machine.
@@ -104,7 +113,19 @@ impl ImageCache {
     /// [`ImageError::NoPlatform`] when the image has no variant for this machine, which is no fault
     /// of the image; every other [`ImageError`] names what is wrong with it or with the disk.
     pub fn prepare(&self, layout: &Path) -> Result<Image, ImageError> {
-        let layout = Layout::open(layout)?;
+        self.prepare_from(layout, &NoLayers)
+    }
+
+    /// The same for an image whose layers stand in the layout as pointers.
+    ///
+    /// # Errors
+    /// As [`ImageCache::prepare`]; [`ImageError::Missing`] names a layer that `layers` does not have.
+    pub fn prepare_from(
+        &self,
+        layout: &Path,
+        layers: &dyn LayerSource,
+    ) -> Result<Image, ImageError> {
+        let layout = Layout::open(layout, layers)?;
         let digest = layout.digest();
         let home = self.root.join(digest.to_string());
         if let Some(settings) = read_settings(&home)? {
@@ -147,7 +168,7 @@ impl ImageCache {
         Ok(())
     }
 
-    fn make(&self, layout: &Layout, half: &Path) -> Result<Settings, ImageError> {
+    fn make(&self, layout: &Layout<'_>, half: &Path) -> Result<Settings, ImageError> {
         let variant = layout.variant()?;
         let rootfs = half.join("rootfs");
         // Below a node's cache of mode 0700 it is only reached through the helper's bind.

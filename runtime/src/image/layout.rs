@@ -4,28 +4,31 @@
 //! validator's image needs. Every blob is read through its digest and its size.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
 use gdo_core::id::Digest;
+use gdo_core::pointer::{POINTER_BYTES_MAX, Pointer};
 use nix::libc;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest as _, Sha256};
 
 use super::Settings;
+use super::hashed::Hashed;
+use super::objects::LayerSource;
+use super::packing::Packing;
 use super::unpack::Tree;
 use crate::error::ImageError;
 
 /// No index, manifest or configuration is that long.
-const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
-const LAYERS_MAX: usize = 128;
-const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+pub(super) const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
+pub(super) const LAYERS_MAX: usize = 128;
+pub(super) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
 /// The image layout in a directory.
-pub(super) struct Layout {
+pub(super) struct Layout<'a> {
+    layers: &'a dyn LayerSource,
     directory: PathBuf,
     digest: Digest,
     index: Index,
@@ -112,9 +115,12 @@ impl Platform {
     }
 }
 
-impl Layout {
+impl Layout<'_> {
     /// Reads `index.json` of the layout in `directory`.
-    pub(super) fn open(directory: &Path) -> Result<Layout, ImageError> {
+    pub(super) fn open<'a>(
+        directory: &Path,
+        layers: &'a dyn LayerSource,
+    ) -> Result<Layout<'a>, ImageError> {
         let file = directory.join("index.json");
         let text = open(&file)
             .and_then(|file| read_capped(file, DOCUMENT_BYTES_MAX))
@@ -126,6 +132,7 @@ impl Layout {
             not_a_layout(directory, "index.json is not an image index")
         })?;
         Ok(Layout {
+            layers,
             directory: directory.to_path_buf(),
             digest: Digest::of(&text),
             index,
@@ -197,7 +204,7 @@ impl Layout {
         let mut blob = self.blob(descriptor)?;
         blob.read_to_end(&mut text)
             .map_err(|e| damaged(e.to_string()))?;
-        blob.verify(descriptor)?;
+        blob.verify(&descriptor.digest)?;
         parse(&text, || {
             damaged("it is not the document its place asks for".into())
         })
@@ -207,20 +214,23 @@ impl Layout {
     pub(super) fn unpack_layer(&self, layer: &Layer, tree: &mut Tree) -> Result<(), ImageError> {
         let mut blob = self.blob(&layer.blob)?;
         let kind = layer.blob.media_type.as_deref().unwrap_or_default();
-        match kind.rsplit_once(".tar").map(|(_, compression)| compression) {
-            Some("") => apply(tree, layer, &mut blob)?,
-            Some("+gzip" | ".gzip") => apply(tree, layer, MultiGzDecoder::new(&mut blob))?,
-            _ => {
-                return Err(ImageError::Unsupported {
-                    what: format!("layers of type {kind:?}"),
-                    hint: "build it with uncompressed or gzip layers",
-                });
-            }
-        }
-        blob.verify(&layer.blob)
+        let Some(packing) = Packing::of_media_type(kind) else {
+            return Err(ImageError::Unsupported {
+                what: format!("layers of type {kind:?}"),
+                hint: "build it with layers that are tar, plain or with gzip or zstd",
+            });
+        };
+        let plain = packing.reader(&mut blob);
+        let plain = plain.map_err(|problem| ImageError::Damaged {
+            digest: layer.blob.digest.clone(),
+            problem: problem.to_string(),
+        })?;
+        apply(tree, layer, plain)?;
+        blob.verify(&layer.blob.digest)
     }
 
-    fn blob(&self, descriptor: &Descriptor) -> Result<Hashed<File>, ImageError> {
+    /// Opens a blob: the file, or the object that its pointer names.
+    fn blob(&self, descriptor: &Descriptor) -> Result<Hashed<Box<dyn Read + '_>>, ImageError> {
         let name = descriptor
             .digest
             .strip_prefix("sha256:")
@@ -232,8 +242,27 @@ impl Layout {
             });
         };
         let path = self.directory.join("blobs").join("sha256").join(name);
-        let file = open(&path).map_err(ImageError::io("open", path))?;
-        Ok(Hashed::new(file, descriptor.size))
+        let mut file = open(&path).map_err(ImageError::io("open", &path))?;
+        let pointer = read_pointer(&mut file).map_err(ImageError::io("read", &path))?;
+        let Some(pointer) = pointer else {
+            return Ok(Hashed::new(Box::new(file), descriptor.size));
+        };
+        if pointer.oid.to_string() != name || pointer.size != descriptor.size {
+            let problem = format!("it is a pointer to another object: {pointer}");
+            let digest = descriptor.digest.clone();
+            return Err(ImageError::Damaged { digest, problem });
+        }
+        match self.layers.open(&pointer) {
+            Ok(Some(object)) => Ok(Hashed::new(object, descriptor.size)),
+            Ok(None) => Err(ImageError::Missing {
+                pointer,
+                hint: self.layers.hint(),
+            }),
+            Err(problem) => Err(ImageError::Damaged {
+                digest: descriptor.digest.clone(),
+                problem: problem.to_string(),
+            }),
+        }
     }
 }
 
@@ -241,7 +270,7 @@ fn apply(tree: &mut Tree, layer: &Layer, plain: impl Read) -> Result<(), ImageEr
     // A stream that goes on for ever is cut off here and then fails its digest.
     let mut plain = Hashed::new(plain, tree.stream_bytes_max());
     tree.apply(&layer.blob.digest, &mut plain)?;
-    plain.verify_diff(layer)
+    plain.verify_content(&layer.diff_id, &layer.blob.digest)
 }
 
 fn variant(manifest: Manifest, configuration: Configuration) -> Result<Variant, ImageError> {
@@ -300,7 +329,7 @@ fn parse<T: DeserializeOwned>(text: &[u8], fail: impl Fn() -> ImageError) -> Res
     })
 }
 
-fn is_sha256(hex: &str) -> bool {
+pub(super) fn is_sha256(hex: &str) -> bool {
     hex.len() == 64
         && hex
             .bytes()
@@ -308,7 +337,7 @@ fn is_sha256(hex: &str) -> bool {
 }
 
 /// Opens a file of the layout; the layout comes from a proposal and may hold links and pipes.
-fn open(path: &Path) -> io::Result<File> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     let file = File::options()
         .read(true)
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
@@ -320,87 +349,22 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-fn read_capped(file: File, max: u64) -> io::Result<Vec<u8>> {
+/// The pointer that a file holds; of any other file nothing was read.
+pub(super) fn read_pointer(file: &mut File) -> io::Result<Option<Pointer>> {
+    if file.metadata()?.len() > POINTER_BYTES_MAX {
+        return Ok(None);
+    }
+    let mut text = Vec::new();
+    file.take(POINTER_BYTES_MAX).read_to_end(&mut text)?;
+    file.rewind()?;
+    Ok(Pointer::parse(&text).ok())
+}
+
+pub(super) fn read_capped(file: File, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max {
         return Err(io::Error::other(format!("it is longer than {max} bytes")));
     }
     Ok(bytes)
-}
-
-/// A reader that hashes and counts what passes, and ends after `size` bytes at the latest.
-struct Hashed<R> {
-    source: R,
-    hash: Sha256,
-    left: u64,
-    over: bool,
-}
-
-impl<R: Read> Hashed<R> {
-    fn new(source: R, size: u64) -> Hashed<R> {
-        Hashed {
-            source,
-            hash: Sha256::new(),
-            left: size,
-            over: false,
-        }
-    }
-
-    /// Reads the rest and compares digest and size with the descriptor.
-    fn verify(mut self, descriptor: &Descriptor) -> Result<(), ImageError> {
-        let damaged = |problem: String| ImageError::Damaged {
-            digest: descriptor.digest.clone(),
-            problem,
-        };
-        io::copy(&mut self, &mut io::sink()).map_err(|e| damaged(e.to_string()))?;
-        self.over |= self
-            .source
-            .read(&mut [0])
-            .map_err(|e| damaged(e.to_string()))?
-            > 0;
-        if self.over || self.left > 0 {
-            return Err(damaged(format!(
-                "its size is not {} bytes",
-                descriptor.size
-            )));
-        }
-        compare(self.hash, &descriptor.digest, &descriptor.digest)
-    }
-
-    /// Reads the rest and compares the digest of the uncompressed layer.
-    fn verify_diff(mut self, layer: &Layer) -> Result<(), ImageError> {
-        io::copy(&mut self, &mut io::sink()).map_err(|e| ImageError::Damaged {
-            digest: layer.blob.digest.clone(),
-            problem: e.to_string(),
-        })?;
-        compare(self.hash, &layer.diff_id, &layer.blob.digest)
-    }
-}
-
-fn compare(hash: Sha256, expected: &str, blob: &str) -> Result<(), ImageError> {
-    let found = format!("sha256:{}", hex::encode(hash.finalize()));
-    if found == expected {
-        return Ok(());
-    }
-    let problem = format!("it holds {found}, expected {expected}");
-    Err(ImageError::Damaged {
-        digest: blob.to_owned(),
-        problem,
-    })
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        if room == 0 {
-            return Ok(0);
-        }
-        let count = self.source.read(&mut buffer[..room])?;
-        self.hash.update(&buffer[..count]);
-        self.left -= count as u64;
-        Ok(count)
-    }
 }

@@ -21,9 +21,9 @@ use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags, fchmod, fstatat, futimens, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
-use tar::{Archive, Entry, EntryType};
 
 use super::ImageCaps;
+use super::tape::{Archive, Entry, Kind};
 use crate::error::ImageError;
 
 const WHITEOUT: &[u8] = b".wh.";
@@ -106,24 +106,18 @@ impl Tree {
     /// Lays the layer in the tar stream `plain` over what is there.
     pub(super) fn apply(&mut self, layer: &str, plain: &mut dyn Read) -> Result<(), ImageError> {
         let mut archive = Archive::new(plain);
-        let broken = |e: io::Error| ImageError::Damaged {
-            digest: layer.to_owned(),
-            problem: format!("it is not a tar archive: {e}"),
-        };
         // What this layer made itself: its whiteouts speak about the layers below.
         let mut own = HashSet::new();
-        for entry in archive.entries().map_err(broken)? {
-            let mut entry = entry.map_err(broken)?;
-            let shown = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-            self.entry(&mut entry, &mut own)
+        while let Some(entry) = archive.next().map_err(|fault| fault.of_layer(layer))? {
+            self.entry(&entry, &mut archive, &mut own)
                 .map_err(|problem| match problem {
                     Problem::Refused(problem) => ImageError::Refused {
                         layer: layer.to_owned(),
-                        path: shown,
+                        path: entry.shown(),
                         problem,
                     },
                     Problem::TooLarge { what, max } => ImageError::TooLarge { what, max },
-                    Problem::Io(e) => ImageError::io("unpack", self.path.join(shown))(e),
+                    Problem::Io(e) => ImageError::io("unpack", self.path.join(entry.shown()))(e),
                 })?;
         }
         Ok(())
@@ -168,13 +162,10 @@ impl Tree {
 
     fn entry(
         &mut self,
-        entry: &mut Entry<'_, &mut dyn Read>,
+        entry: &Entry,
+        content: &mut dyn Read,
         own: &mut HashSet<PathBuf>,
     ) -> Result<(), Problem> {
-        let kind = entry.header().entry_type();
-        if matches!(kind, EntryType::XGlobalHeader) {
-            return Ok(());
-        }
         self.entries += 1;
         if self.entries > self.caps.entries_max {
             return Err(Problem::TooLarge {
@@ -182,7 +173,7 @@ impl Tree {
                 max: self.caps.entries_max,
             });
         }
-        let path = relative(&entry.path_bytes())?;
+        let path = relative(&entry.path)?;
         let Some(name) = path.file_name() else {
             self.times.insert(path, mtime(entry)?);
             return Ok(());
@@ -194,19 +185,16 @@ impl Tree {
             let hidden = path.with_file_name(std::ffi::OsStr::from_bytes(hidden));
             return self.hide(&hidden, own);
         }
-        match kind {
-            EntryType::Directory => {
+        match entry.kind {
+            Kind::Directory => {
                 let time = mtime(entry)?;
                 self.directory(&path, time)?;
             }
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                self.file(&path, entry)?;
-            }
-            EntryType::Symlink => self.symlink(&path, entry)?,
-            EntryType::Link => self.hard_link(&path, entry)?,
-            EntryType::Char | EntryType::Block => return refused("device nodes are not allowed"),
-            EntryType::Fifo => return refused("pipes are not allowed"),
-            other => return refused(&format!("entries of type {other:?} are not allowed")),
+            Kind::File => self.file(&path, entry, content)?,
+            Kind::Symlink => self.symlink(&path, entry)?,
+            Kind::HardLink => self.hard_link(&path, entry)?,
+            Kind::Device => return refused("device nodes are not allowed"),
+            Kind::Fifo => return refused("pipes are not allowed"),
         }
         own.insert(path);
         Ok(())
@@ -256,13 +244,13 @@ impl Tree {
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, entry: &mut Entry<'_, &mut dyn Read>) -> Result<(), Problem> {
+    fn file(&mut self, path: &Path, entry: &Entry, content: &mut dyn Read) -> Result<(), Problem> {
         let (parent, name) = self.place(path)?;
         self.clear(&parent, &name)?;
         let mut file = create(&parent, &name)?;
         let mut chunk = vec![0u8; 64 * 1024];
         loop {
-            let count = entry.read(&mut chunk)?;
+            let count = content.read(&mut chunk)?;
             if count == 0 {
                 break;
             }
@@ -276,7 +264,7 @@ impl Tree {
             }
             file.write_all(&chunk[..count])?;
         }
-        let mode = if entry.header().mode()? & 0o111 != 0 {
+        let mode = if entry.mode & 0o111 != 0 {
             0o755
         } else {
             0o644
@@ -287,24 +275,18 @@ impl Tree {
         Ok(())
     }
 
-    fn symlink(&mut self, path: &Path, entry: &Entry<'_, &mut dyn Read>) -> Result<(), Problem> {
-        let Some(target) = entry.link_name_bytes() else {
-            return refused("it links to nothing");
-        };
+    fn symlink(&mut self, path: &Path, entry: &Entry) -> Result<(), Problem> {
         let (parent, name) = self.place(path)?;
         self.clear(&parent, &name)?;
-        symlinkat(target.as_ref(), &parent, name.as_os_str())?;
+        symlinkat(entry.target.as_slice(), &parent, name.as_os_str())?;
         let time = TimeSpec::new(mtime(entry)?, 0);
         let flags = UtimensatFlags::NoFollowSymlink;
         utimensat(&parent, name.as_os_str(), &time, &time, flags)?;
         Ok(())
     }
 
-    fn hard_link(&mut self, path: &Path, entry: &Entry<'_, &mut dyn Read>) -> Result<(), Problem> {
-        let Some(target) = entry.link_name_bytes() else {
-            return refused("it links to nothing");
-        };
-        let target = relative(&target)?;
+    fn hard_link(&mut self, path: &Path, entry: &Entry) -> Result<(), Problem> {
+        let target = relative(&entry.target)?;
         let (from, from_name) = self.place(&target)?;
         let stat = match fstatat(&from, from_name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
             Err(Errno::ENOENT) => return refused("it is a hard link to a file that is not there"),
@@ -396,8 +378,8 @@ fn kind(stat: &nix::sys::stat::FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
 }
 
-fn mtime(entry: &Entry<'_, &mut dyn Read>) -> Result<i64, Problem> {
-    i64::try_from(entry.header().mtime()?).or_else(|_| refused("its time is not a time"))
+fn mtime(entry: &Entry) -> Result<i64, Problem> {
+    i64::try_from(entry.mtime).or_else(|_| refused("its time is not a time"))
 }
 
 /// The path of an entry, relative to the image's root, without `.`; empty for the root itself.

@@ -5,7 +5,10 @@
 
 mod breakout;
 mod contract;
+mod hostile;
 mod images;
+mod import;
 mod lifecycle;
 mod rootless;
+mod sources;
 mod support;
