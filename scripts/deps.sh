@@ -14,12 +14,14 @@ rust_min=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 git_min=2.39.5
 
 # What must be there: a command that shows it, and the Debian package that brings it.
-# libseccomp and the C library show themselves by a header, marked with a leading slash.
-for_building="git=git gcc=gcc /usr/include/stdlib.h=libc6-dev pkg-config=pkg-config
-    libseccomp.pc=libseccomp-dev ssh-keygen=openssh-client tar=tar
+# libseccomp and the C library show themselves by a header, marked with a leading slash; RocksDB is
+# compiled from source, and its binding is generated with libclang.
+for_building="git=git gcc=gcc g++=g++ /usr/include/stdlib.h=libc6-dev pkg-config=pkg-config
+    libseccomp.pc=libseccomp-dev libclang=libclang-dev ssh-keygen=openssh-client tar=tar
     /etc/ssl/certs/ca-certificates.crt=ca-certificates"
 for_testing="static:busybox=busybox-static ssh=openssh-client sshd=openssh-server hledger=hledger
-    ledger=ledger /usr/bin/python3=python3 mkfs.ext4=e2fsprogs mount=mount ip=iproute2 ps=procps curl=curl"
+    ledger=ledger /usr/bin/python3=python3 mkfs.ext4=e2fsprogs mount=mount ip=iproute2 ps=procps curl=curl
+    git-lfs=git-lfs skopeo=skopeo umoci=umoci"
 for_benching="crun=crun runc=runc static:busybox=busybox-static nsenter=util-linux strip=binutils"
 for_guest="qemu-system-x86_64=qemu-system-x86 static:busybox=busybox-static strip=binutils
     dpkg-deb=dpkg setpriv=util-linux find=findutils"
@@ -36,6 +38,7 @@ is_there() {
         /*) [ -e "$1" ] ;;
         # Debian's other busybox is linked dynamically and of no use in an image of its own.
         static:*) command -v "${1#*:}" >/dev/null 2>&1 && ! ldd "$(command -v "${1#*:}")" >/dev/null 2>&1 ;;
+        libclang) ls /usr/lib/llvm-*/lib/libclang.so >/dev/null 2>&1 ;;
         *.pc) pkg-config --exists "${1%.pc}" 2>/dev/null ;;
         *) command -v "$1" >/dev/null 2>&1 ;;
     esac
