@@ -10,6 +10,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -18,6 +19,8 @@ use crate::error::SshError;
 use crate::install::quote;
 use crate::screen::printable;
 
+/// How long a client of git-lfs may keep the answer, in seconds; nothing in it is secret.
+const ANSWER_SECONDS: u32 = 3600;
 /// The longest command that a client may send.
 const COMMAND_BYTES_MAX: usize = 4096;
 /// What git and its hooks may know of the login's environment.
@@ -170,7 +173,12 @@ impl SshService {
     fn lfs_answer(&self) -> Result<String, SshError> {
         let url = self.http_url.as_ref().ok_or(SshError::NoHttp)?;
         let href = format!("{url}/info/lfs");
-        Ok(serde_json::json!({ "href": href, "header": {} }).to_string())
+        let answer = serde_json::json!({
+            "href": href,
+            "header": {},
+            "expires_in": ANSWER_SECONDS,
+        });
+        Ok(answer.to_string())
     }
 
     fn allowed(&self) -> String {
@@ -179,6 +187,38 @@ impl SshService {
         let services = GitService::ALL.map(|service| format!("git-{} {path}", service.as_str()));
         format!("{}, git-lfs-authenticate {path}", services.join(", "))
     }
+}
+
+/// Whether a login asks for the address of large files, which is worth finding out only then.
+#[must_use]
+pub fn is_about_large_files() -> bool {
+    let original = env::var_os("SSH_ORIGINAL_COMMAND");
+    original.is_some_and(|text| text.to_string_lossy().starts_with("git-lfs-"))
+}
+
+/// The address among those that a node listens on which a login's client is sent to.
+///
+/// `connection` is what `sshd` says in `SSH_CONNECTION`: the client's address and port, then the
+/// server's. The server's address as the client knows it wins, if the node listens there; else the
+/// first one, which on loopback is right for the same machine and for a forwarded port.
+#[must_use]
+pub fn http_address(listen: &[SocketAddr], connection: Option<&str>) -> Option<SocketAddr> {
+    let server: Option<IpAddr> = connection
+        .and_then(|text| text.split(' ').nth(2))
+        .and_then(|text| text.parse().ok());
+    let usable = || listen.iter().filter(|address| address.port() != 0);
+    let same = |address: &&SocketAddr| Some(address.ip()) == server;
+    let everywhere = |address: &&SocketAddr| {
+        address.ip().is_unspecified()
+            && server.is_some_and(|ip| ip.is_ipv4() == address.ip().is_ipv4())
+    };
+    if let Some(address) = usable().find(same) {
+        return Some(*address);
+    }
+    if let (Some(address), Some(ip)) = (usable().find(everywhere), server) {
+        return Some(SocketAddr::new(ip, address.port()));
+    }
+    usable().next().copied()
 }
 
 /// Splits a command as clients of git write it: words of harmless characters, parts in single
@@ -324,7 +364,8 @@ mod tests {
 
     #[test]
     fn large_files_are_sent_to_http() {
-        let expected = r#"{"header":{},"href":"http://127.0.0.1:7420/books.git/info/lfs"}"#;
+        let expected =
+            r#"{"expires_in":3600,"header":{},"href":"http://127.0.0.1:7420/books.git/info/lfs"}"#;
         for operation in ["download", "upload"] {
             let text = format!("git-lfs-authenticate books.git {operation}");
             assert_eq!(decide(&text), Ok(SshAction::Answer(expected.to_owned())));
@@ -335,6 +376,42 @@ mod tests {
         };
         let text = OsStr::new("git-lfs-authenticate '/books.git' download");
         assert_eq!(offline.decide(Some(text)), Err(SshError::NoHttp));
+    }
+
+    #[test]
+    fn large_files_are_where_the_client_came_to_if_the_node_listens_there() {
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let here = Some("192.0.2.7 50000 192.0.2.1 22");
+        for (listen, connection, expected) in [
+            (
+                &["127.0.0.1:7420", "[::1]:7420"][..],
+                None,
+                Some("127.0.0.1:7420"),
+            ),
+            (&["127.0.0.1:7420"], here, Some("127.0.0.1:7420")),
+            (
+                &["127.0.0.1:7420", "192.0.2.1:80"],
+                here,
+                Some("192.0.2.1:80"),
+            ),
+            (&["[::]:1", "0.0.0.0:7420"], here, Some("192.0.2.1:7420")),
+            (
+                &["0.0.0.0:7420"],
+                Some("::1 5 ::1 22"),
+                Some("0.0.0.0:7420"),
+            ),
+            (
+                &["127.0.0.1:0", "127.0.0.1:5"],
+                Some("nonsense"),
+                Some("127.0.0.1:5"),
+            ),
+            (&["127.0.0.1:0"], here, None),
+            (&[], here, None),
+        ] {
+            let listen: Vec<SocketAddr> = listen.iter().map(|text| address(text)).collect();
+            let found = http_address(&listen, connection);
+            assert_eq!(found, expected.map(address), "{listen:?} {connection:?}");
+        }
     }
 
     #[test]
