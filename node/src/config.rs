@@ -29,8 +29,34 @@ pub struct Config {
     pub isolation: Isolation,
     /// The largest pack that a push may send, in bytes.
     pub push_bytes_max: u64,
+    /// How much is kept of what was uploaded and no proposal names, in bytes.
+    pub staging_bytes_max: u64,
+    /// How the chunk store is kept.
+    pub chunks: Chunks,
     /// How far the wall clock may be off, in milliseconds, where the operator knows.
     pub clock_uncertainty_ms: Option<u64>,
+}
+
+/// How the chunk store is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunks {
+    /// The most memory that its index takes, in MiB.
+    pub index_mib_max: u32,
+    /// How hard it compresses.
+    pub profile: Profile,
+}
+
+/// How hard the chunk store compresses what it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Little, for small machines.
+    Fast,
+    /// As much as keeps up with the disk.
+    #[default]
+    Standard,
+    /// As much as it can, for what is written once and kept.
+    Archive,
 }
 
 /// What to do where this kernel cannot isolate a validator.
@@ -58,6 +84,24 @@ struct RawConfig {
     push: RawPush,
     #[serde(default)]
     clock: RawClock,
+    #[serde(default)]
+    chunks: RawChunks,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawChunks {
+    index_mib_max: u64,
+    profile: Profile,
+}
+
+impl Default for RawChunks {
+    fn default() -> Self {
+        Self {
+            index_mib_max: 64,
+            profile: Profile::Standard,
+        }
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -84,6 +128,7 @@ struct RawHttp {
     listen: Vec<SocketAddr>,
     anonymous_read: bool,
     hosts: Vec<String>,
+    staging_mib_max: u64,
 }
 
 impl Default for RawHttp {
@@ -96,6 +141,7 @@ impl Default for RawHttp {
             listen,
             anonymous_read: true,
             hosts: Vec::new(),
+            staging_mib_max: 1024,
         }
     }
 }
@@ -153,6 +199,8 @@ impl Config {
         };
         let jobs = range("runtime.jobs", raw.runtime.jobs as u64, 64)?;
         let mib = range("push.mib_max", raw.push.mib_max, 1 << 20)?;
+        let staging = range("http.staging_mib_max", raw.http.staging_mib_max, 1 << 30)?;
+        let index = range("chunks.index_mib_max", raw.chunks.index_mib_max, 1 << 16)?;
         Ok(Self {
             name: raw.name,
             runner: raw.node.runner,
@@ -162,6 +210,11 @@ impl Config {
             runtime_jobs: usize::try_from(jobs).expect("64 fits a usize"),
             isolation: raw.runtime.isolation,
             push_bytes_max: mib << 20,
+            staging_bytes_max: staging << 20,
+            chunks: Chunks {
+                index_mib_max: u32::try_from(index).expect("65536 fits a u32"),
+                profile: raw.chunks.profile,
+            },
             clock_uncertainty_ms: raw.clock.uncertainty_ms,
         })
     }
@@ -177,6 +230,9 @@ mod tests {
         assert_eq!(config.http_listen.len(), 2);
         assert!(config.runner && config.http_anonymous_read);
         assert_eq!(config.isolation, Isolation::Full);
+        assert_eq!(config.staging_bytes_max, 1 << 30);
+        assert_eq!(config.chunks.index_mib_max, 64);
+        assert_eq!(config.chunks.profile, Profile::Standard);
     }
 
     #[test]
@@ -189,6 +245,15 @@ mod tests {
                 "name = \"hub\"\nruntime.isolation = \"some\"\n",
                 "isolation",
             ),
+            (
+                "name = \"hub\"\nhttp.staging_mib_max = 0\n",
+                "http.staging_mib_max",
+            ),
+            (
+                "name = \"hub\"\nchunks.index_mib_max = 100000\n",
+                "chunks.index_mib_max",
+            ),
+            ("name = \"hub\"\nchunks.profile = \"best\"\n", "profile"),
         ];
         for (text, expected) in cases {
             let error = Config::parse(text).expect_err(expected);

@@ -3,29 +3,93 @@
 //! `docs/formats/control.openapi.json` describes it; a test holds that document against the server.
 //! It tells and never changes the ledger: whatever changes the ledger comes signed, as a push.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use gdo_core::error::FormatError;
+use serde::Serialize;
 
+use crate::error::ImagesError;
+use crate::images::{ImageName, Images, Listed, parse_digest};
 use crate::reactor::Handle;
 
 /// The routes of the control API.
-pub fn router(handle: Handle) -> Router {
+pub fn router(handle: Handle, images: Images) -> Router {
     Router::new()
         .route("/v1/status", get(status))
+        .route("/v1/images", get(list_images))
+        .route("/v1/images/{*image}", get(show_image))
         .route("/v1/openapi.json", get(openapi))
-        .with_state(Arc::new(handle))
+        .with_state(Arc::new(Shared { handle, images }))
 }
 
-async fn status(State(handle): State<Arc<Handle>>) -> Response {
-    match handle.status().await {
+struct Shared {
+    handle: Handle,
+    images: Images,
+}
+
+async fn status(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.handle.status().await {
         Some(status) => Json(status).into_response(),
         None => (StatusCode::SERVICE_UNAVAILABLE, "the node is stopping\n").into_response(),
+    }
+}
+
+#[derive(Serialize)]
+struct ImageList {
+    images: Vec<Listed>,
+}
+
+async fn list_images(State(shared): State<Arc<Shared>>) -> Response {
+    match ask_images(&shared, Images::list).await {
+        Ok(images) => Json(ImageList { images }).into_response(),
+        Err(refusal) => refusal,
+    }
+}
+
+/// A staged image, asked for as `NAME@sha256:HEX`.
+async fn show_image(State(shared): State<Arc<Shared>>, Path(image): Path<String>) -> Response {
+    let parsed = image.split_once('@').map(|(name, digest)| {
+        let name = name.parse::<ImageName>()?;
+        Ok::<_, FormatError>((name, parse_digest(digest)?))
+    });
+    let (name, digest) = match parsed {
+        Some(Ok(parsed)) => parsed,
+        Some(Err(error)) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+        None => {
+            let text = "expected an image as NAME@sha256:HEX\n";
+            return (StatusCode::BAD_REQUEST, text).into_response();
+        }
+    };
+    let shown = ask_images(&shared, move |images| images.show(&name, digest));
+    match shown.await {
+        Ok(Some(shown)) => Json(shown).into_response(),
+        Ok(None) => {
+            let text = format!("{image} is not staged here; push it again, or see /v1/images\n");
+            (StatusCode::NOT_FOUND, text).into_response()
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+/// Asks about images what may block.
+async fn ask_images<T: Send + 'static>(
+    shared: &Shared,
+    question: impl FnOnce(&Images) -> Result<T, ImagesError> + Send + 'static,
+) -> Result<T, Response> {
+    let images = shared.images.clone();
+    match tokio::task::spawn_blocking(move || question(&images)).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "images cannot be told");
+            let text = format!("the node cannot read its images: {error}\n");
+            Err((StatusCode::INTERNAL_SERVER_ERROR, text).into_response())
+        }
+        Err(_) => Err((StatusCode::SERVICE_UNAVAILABLE, "the node is stopping\n").into_response()),
     }
 }
 
@@ -40,7 +104,7 @@ async fn openapi() -> Response {
 ///
 /// # Errors
 /// No daemon listens there, or its answer is no success.
-pub fn ask(socket: &Path, path: &str) -> std::io::Result<String> {
+pub fn ask(socket: &std::path::Path, path: &str) -> std::io::Result<String> {
     use std::io::{Read as _, Write as _};
     let mut stream = gdo_hooks::socket::connect(socket)?;
     // HTTP/1.0: the answer ends where the connection does.

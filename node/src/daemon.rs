@@ -16,12 +16,26 @@ use crate::config::Config;
 use crate::dir::NodeDir;
 use crate::error::NodeError;
 use crate::http::git::{GitHttpConfig, router as git_router};
+use crate::http::registry::Registry;
+use crate::http::service::ObjectService;
+use crate::http::transfer::Patience;
+use crate::http::{lfs, registry};
+use crate::images::Images;
+use crate::objects::Objects;
 use crate::reactor::{Handle, Reactor};
+use crate::refs::Refs;
 use crate::upkeep::Upkeep;
 use crate::{control, hook_server};
 
 /// Git requests that run at once over HTTP.
 const GIT_JOBS_MAX: usize = 64;
+
+/// What is served of large files and images.
+struct Large {
+    objects: ObjectService,
+    registry: Registry,
+    images: Images,
+}
 
 /// Runs a node until SIGTERM or SIGINT; `ready` is told the clone URLs once it serves.
 ///
@@ -35,8 +49,15 @@ pub fn run(dir: &NodeDir, ready: impl FnOnce(&[String])) -> Result<(), NodeError
         tracing::warn!(lock = %lock.display(), "removed a lock that a killed daemon had left");
     }
     prepare(dir, &config, &ledger)?;
-    let (reactor, handle) = Reactor::start(dir, &config, Arc::clone(&ledger))?;
-    let _upkeep = Upkeep::start(Arc::clone(&ledger))
+    let objects = Objects::new(dir, &config, Arc::clone(&ledger));
+    let (reactor, handle) = Reactor::start(dir, &config, Arc::clone(&ledger), objects.clone())?;
+    let images = Images::new(
+        dir,
+        &Refs::new(handle.branch()),
+        Arc::clone(&ledger),
+        objects.clone(),
+    );
+    let _upkeep = Upkeep::start(Arc::clone(&ledger), objects.clone(), images.clone())
         .map_err(|source| NodeError::io("start the upkeep of", dir.root(), source))?;
     hook_server::serve(&dir.hook_socket(), handle.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -44,7 +65,13 @@ pub fn run(dir: &NodeDir, ready: impl FnOnce(&[String])) -> Result<(), NodeError
         .enable_time()
         .build()
         .map_err(|source| NodeError::io("serve", dir.root(), source))?;
-    let served = runtime.block_on(serve(dir, &config, handle.clone(), ready));
+    let objects = ObjectService::new(objects, config.http_anonymous_read, Patience::default());
+    let large = Large {
+        registry: Registry::new(images.clone(), objects.clone()),
+        objects,
+        images,
+    };
+    let served = runtime.block_on(serve(dir, &config, handle.clone(), large, ready));
     handle.stop();
     let ended = reactor.join();
     for socket in [dir.control_socket(), dir.hook_socket()] {
@@ -78,6 +105,7 @@ async fn serve(
     dir: &NodeDir,
     config: &Config,
     handle: Handle,
+    large: Large,
     ready: impl FnOnce(&[String]),
 ) -> Result<(), NodeError> {
     let socket = dir.control_socket();
@@ -85,7 +113,10 @@ async fn serve(
     let listener = gdo_hooks::socket::listen(&socket).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let listener = UnixListener::from_std(listener).map_err(failed)?;
-    let api = control::router(handle.clone());
+    // The CLI brings and takes large objects here: the daemon has the store.
+    let api = control::router(handle.clone(), large.images.clone())
+        .merge(lfs::router(&handle.name(), large.objects.read_by_all()))
+        .merge(registry::router(large.registry.read_by_all()));
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, api).await {
             tracing::error!(%error, "the control API ended");
@@ -94,7 +125,7 @@ async fn serve(
     let name = handle.name();
     let mut urls = Vec::new();
     for address in &config.http_listen {
-        urls.extend(listen_http(*address, dir, config, &name).await?);
+        urls.extend(listen_http(*address, dir, config, &name, &large).await?);
     }
     handle.serving(urls.clone());
     let mut stop = signal(SignalKind::terminate()).map_err(failed)?;
@@ -116,6 +147,7 @@ async fn listen_http(
     dir: &NodeDir,
     config: &Config,
     name: &str,
+    large: &Large,
 ) -> Result<Option<String>, NodeError> {
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
@@ -140,11 +172,14 @@ async fn listen_http(
         .local_addr()
         .map_err(|source| NodeError::io("serve", dir.root(), source))?;
     let hosts = Arc::new(config.http_hosts.clone());
-    let git = git.layer(axum::middleware::from_fn_with_state(
+    let routes = git
+        .merge(lfs::router(name, large.objects.clone()))
+        .merge(registry::router(large.registry.clone()));
+    let routes = routes.layer(axum::middleware::from_fn_with_state(
         hosts,
         crate::http::host::check,
     ));
-    let service = git.into_make_service_with_connect_info::<SocketAddr>();
+    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, service).await {
             tracing::error!(%error, "the HTTP server ended");

@@ -144,6 +144,18 @@ impl NodeDir {
         self.root.join("cache")
     }
 
+    /// The chunk store; it may not be there yet.
+    #[must_use]
+    pub fn chunks(&self) -> PathBuf {
+        self.root.join("chunks")
+    }
+
+    /// The records of images that were pushed and not proposed.
+    #[must_use]
+    pub fn staged_images(&self) -> PathBuf {
+        self.root.join("staged").join("images")
+    }
+
     /// The socket of the control API.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {

@@ -80,3 +80,112 @@ impl NodeError {
         }
     }
 }
+
+/// Why a large object could not be taken, found or kept.
+#[derive(Debug, Error)]
+pub enum ObjectsError {
+    /// The store failed, or what came is not what was announced.
+    #[error(transparent)]
+    Store(#[from] gdo_chunkstore::StoreError),
+    /// The ledger that names the objects cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] gdo_ledger::LedgerError),
+    /// An object that is larger than everything that may be staged.
+    #[error(
+        "an object of {bytes} bytes, expected at most {max}; its operator may raise http.staging_mib_max in node.toml"
+    )]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// What may be staged at all.
+        max: u64,
+    },
+    /// Too much is here already that no proposal names.
+    #[error(
+        "{bytes} more bytes, but {held} of {max} are taken by uploads that no proposal names yet; propose what was uploaded, wait a day until it is collected, or have the operator raise http.staging_mib_max in node.toml"
+    )]
+    StagingFull {
+        /// What was asked for.
+        bytes: u64,
+        /// What is staged or on its way.
+        held: u64,
+        /// What may be.
+        max: u64,
+    },
+    /// The disk is all but full.
+    #[error(
+        "the node's disk is full: {free_mib} MiB are free, expected {expected_mib} MiB; nothing was taken, try again when its operator has made room"
+    )]
+    DiskFull {
+        /// What is free.
+        free_mib: u64,
+        /// What uploads must leave.
+        expected_mib: u64,
+    },
+    /// The bytes of an object could not be written.
+    #[error("an object cannot be written: {source}")]
+    Write {
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The bytes of an object could not be read.
+    #[error("an object cannot be read: {source}")]
+    Read {
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file that git-lfs put into the repository cannot be taken.
+    #[error("{file}: {source}")]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Why an image could not be found, read or staged.
+#[derive(Debug, Error)]
+pub enum ImagesError {
+    /// The objects of the image.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
+    /// The ledger that holds the image.
+    #[error(transparent)]
+    Ledger(#[from] gdo_ledger::LedgerError),
+    /// The files of its record.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// A manifest that is not of its form.
+    #[error("the manifest: {reason}")]
+    Manifest {
+        /// What is wrong, and what was expected.
+        reason: String,
+    },
+    /// A manifest that names a blob that is not here.
+    #[error("the manifest names {digest}, which is not here; push that blob first")]
+    BlobUnknown {
+        /// The blob.
+        digest: String,
+    },
+    /// The image of a dapp, which comes with a proposal alone.
+    #[error("{name}: images of dapps come with a proposal alone and cannot be pushed")]
+    ReadOnly {
+        /// The image.
+        name: String,
+    },
+    /// Too many manifests or tags are staged.
+    #[error("more than {max} are staged already; propose or wait a day until they are removed")]
+    TooMany {
+        /// The bound.
+        max: usize,
+    },
+    /// A record that is not of its form.
+    #[error("{file}: {reason}; delete the file")]
+    Record {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}

@@ -8,3 +8,8 @@
 mod cgi;
 pub mod git;
 pub mod host;
+pub mod lfs;
+mod range;
+pub mod registry;
+pub mod service;
+pub mod transfer;

@@ -22,6 +22,7 @@ use crate::dir::NodeDir;
 use crate::error::NodeError;
 use crate::judge::{Judged, Judges};
 use crate::known::Known;
+use crate::objects::Objects;
 use crate::push::{Push, PushRefusal};
 use crate::soundness;
 use crate::status::Status;
@@ -60,6 +61,7 @@ pub struct Handle {
     events: SyncSender<Event>,
     known: Arc<Known>,
     ledger: Arc<Ledger>,
+    objects: Objects,
     judges: Judges,
     ended: watch::Receiver<bool>,
 }
@@ -89,7 +91,8 @@ impl Handle {
         self.known.rules().ledger.name.clone()
     }
 
-    /// Reads and checks a proposal by the rules in force; nothing is written.
+    /// Reads and checks a proposal by the rules in force, and that everything is here that it points
+    /// to; nothing is written, but for large files that git-lfs left in the repository.
     ///
     /// # Errors
     /// Why it is refused.
@@ -98,7 +101,12 @@ impl Handle {
         tip: ObjectId,
         quarantine: Option<&Path>,
     ) -> Result<Proposal, PushRefusal> {
-        self.known.read_proposal(tip, quarantine)
+        let proposal = self.known.read_proposal(tip, quarantine)?;
+        self.objects.check(&proposal.delta, quarantine)?;
+        if quarantine.is_none() {
+            self.objects.name(&proposal.delta)?;
+        }
+        Ok(proposal)
     }
 
     /// Checks the rules that a proposal brings, if it brings any; may run new validators.
@@ -161,6 +169,7 @@ impl Reactor {
         dir: &NodeDir,
         config: &Config,
         ledger: Arc<Ledger>,
+        objects: Objects,
     ) -> Result<(Self, Handle), NodeError> {
         let (events, inbox) = sync_channel(EVENTS_MAX);
         let (end, ended) = watch::channel(false);
@@ -176,6 +185,7 @@ impl Reactor {
             events,
             known: state.known(),
             ledger,
+            objects,
             judges,
             ended,
         };

@@ -1,11 +1,15 @@
-//! The repository's upkeep: packing and pruning, in a thread of its own, since git's automatic gc is
-//! off.
+//! The upkeep of repository and chunk store: packing, pruning and collecting, in a thread of its own,
+//! since git's automatic gc is off.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use gdo_ledger::{Ledger, MaintenanceInput};
+
+use crate::clock::wall_seconds;
+use crate::images::Images;
+use crate::objects::Objects;
 
 /// When the first upkeep is due: a node that is killed and started again must not race with the git
 /// that upkeep left behind, and nobody waits for it.
@@ -24,21 +28,32 @@ impl Upkeep {
     ///
     /// # Errors
     /// No thread can be started.
-    pub fn start(ledger: Arc<Ledger>) -> std::io::Result<Self> {
+    pub fn start(ledger: Arc<Ledger>, objects: Objects, images: Images) -> std::io::Result<Self> {
         let (stop, stopped) = channel();
         std::thread::Builder::new()
             .name("upkeep".to_owned())
-            .spawn(move || run(&ledger, &stopped))?;
+            .spawn(move || run(&ledger, &objects, &images, &stopped))?;
         Ok(Self { _stop: stop })
     }
 }
 
-fn run(ledger: &Ledger, stopped: &Receiver<()>) {
+fn run(ledger: &Ledger, objects: &Objects, images: &Images, stopped: &Receiver<()>) {
     let mut due = FIRST;
     while stopped.recv_timeout(due) == Err(RecvTimeoutError::Timeout) {
         match ledger.maintain(&MaintenanceInput::default()) {
             Ok(done) => tracing::debug!(?done, "upkeep"),
             Err(error) => tracing::warn!(%error, "upkeep failed; it is tried again later"),
+        }
+        let now = wall_seconds();
+        if let Err(error) = images.expire(now) {
+            tracing::warn!(%error, "staged images cannot be removed; it is tried again later");
+        }
+        match objects.collect(now) {
+            Ok(None) => {}
+            Ok(Some(done)) => tracing::debug!(?done, "upkeep of the chunk store"),
+            Err(error) => {
+                tracing::warn!(%error, "upkeep of the chunk store failed; it is tried again later");
+            }
         }
         due = PERIOD;
     }

@@ -1,0 +1,103 @@
+//! The chunk store over the control API: work that takes a while, told line by line.
+
+use std::io::{BufRead as _, BufReader, Error, Read as _, Write as _};
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http_body::Frame;
+use tokio::sync::mpsc;
+
+use crate::chunks::{self, Line, Task};
+use crate::clock::wall_seconds;
+use crate::objects::Objects;
+
+/// So many lines wait for a client that reads slowly; then the work waits.
+const LINES_MAX: usize = 64;
+/// The longest line that a client takes: a list of ten thousand damages.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// The routes, one for each task.
+pub fn router(objects: Objects) -> Router {
+    let mut router = Router::new();
+    for task in Task::ALL {
+        let run = move |State(objects): State<Objects>| async move { answer(objects, task) };
+        router = router.route(&path(task), post(run));
+    }
+    router.with_state(objects)
+}
+
+fn path(task: Task) -> String {
+    format!("/v1/chunks/{}", task.word())
+}
+
+/// Starts the work and gives its lines as they come.
+fn answer(objects: Objects, task: Task) -> Response {
+    let (sender, lines) = mpsc::channel(LINES_MAX);
+    tokio::task::spawn_blocking(move || {
+        // A client that went away hears nothing; the work is done all the same.
+        let mut tell = |line: Line| drop(sender.blocking_send(line));
+        let last = chunks::run(&objects, task, wall_seconds(), &mut tell);
+        tell(last.unwrap_or_else(|error| Line::Failed {
+            reason: error.to_string(),
+        }));
+    });
+    let kind = [("content-type", "application/x-ndjson")];
+    (kind, Body::new(Lines(lines))).into_response()
+}
+
+struct Lines(mpsc::Receiver<Line>);
+
+impl HttpBody for Lines {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.0.poll_recv(context).map(|line| {
+            let text = serde_json::to_string(&line?).map_err(Error::other);
+            Some(text.map(|text| Frame::data(Bytes::from(text + "\n"))))
+        })
+    }
+}
+
+/// Has a running node do something with its chunk store; `tell` hears of the progress.
+///
+/// # Errors
+/// No daemon listens there, it stopped amid the work, or its answer is not of this form.
+pub fn ask(socket: &Path, task: Task, tell: &mut dyn FnMut(Line)) -> std::io::Result<Line> {
+    let mut stream = gdo_hooks::socket::connect(socket)?;
+    let path = path(task);
+    // HTTP/1.0: the answer ends where the connection does.
+    let head = format!("POST {path} HTTP/1.0\r\nHost: gdo\r\nContent-Length: 0\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
+    let mut answer = BufReader::new(stream);
+    let mut line = String::new();
+    answer.read_line(&mut line)?;
+    if line.split(' ').nth(1) != Some("200") {
+        return Err(Error::other(format!("the node answered {}", line.trim())));
+    }
+    while line != "\r\n" {
+        line.clear();
+        if answer.read_line(&mut line)? == 0 {
+            return Err(Error::other("the node's answer is no HTTP"));
+        }
+    }
+    loop {
+        line.clear();
+        if answer.by_ref().take(ANSWER_BYTES_MAX).read_line(&mut line)? == 0 {
+            return Err(Error::other("the node stopped amid the work"));
+        }
+        match serde_json::from_str(&line)? {
+            progress @ Line::Progress { .. } => tell(progress),
+            last => return Ok(last),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Large objects over HTTP, whatever the protocol around them: taken, given, and counted at once.
+//!
+//! **Invariants**: of uploads and of downloads a bounded number runs at a time; an object is read only
+//! by those who may read the ledger.
+
+use std::io::{ErrorKind, Seek as _, SeekFrom};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use gdo_chunkstore::StoreError;
+use gdo_core::id::Digest;
+use gdo_core::pointer::Pointer;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::range::Part;
+use super::transfer::{self, Patience, TakeError};
+use crate::error::ObjectsError;
+use crate::objects::{Objects, Upload};
+
+/// Uploads that run at once: git-lfs alone makes eight.
+const UPLOADS_MAX: usize = 16;
+/// Downloads that run at once.
+const DOWNLOADS_MAX: usize = 32;
+/// How long a request waits for its turn; clients give up after half a minute without an answer.
+const TURN_MAX: Duration = Duration::from_secs(20);
+
+/// The large objects of a node, as HTTP serves them; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ObjectService {
+    /// The objects.
+    pub(super) objects: Objects,
+    /// How long clients may take.
+    pub(super) patience: Patience,
+    anonymous_read: bool,
+    uploads: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
+}
+
+/// Too many clients are served at the moment.
+#[derive(Debug)]
+pub(super) struct Busy;
+
+impl ObjectService {
+    /// Serves `objects`; to everybody who reads if `anonymous_read`.
+    #[must_use]
+    pub fn new(objects: Objects, anonymous_read: bool, patience: Patience) -> Self {
+        Self {
+            objects,
+            patience,
+            anonymous_read,
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+        }
+    }
+
+    /// The same objects, read by whoever asks: for a socket that only the node's own user reaches.
+    #[must_use]
+    pub fn read_by_all(&self) -> Self {
+        Self {
+            anonymous_read: true,
+            ..self.clone()
+        }
+    }
+
+    /// Whether anybody may read.
+    pub(super) fn may_read(&self) -> bool {
+        self.anonymous_read
+    }
+
+    /// Waits for a turn to upload.
+    pub(super) async fn upload_turn(&self) -> Result<OwnedSemaphorePermit, Busy> {
+        turn(&self.uploads).await
+    }
+
+    /// Asks the store something that may block.
+    ///
+    /// # Errors
+    /// What the store says, or the node is stopping.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Objects) -> Result<T, ObjectsError> + Send + 'static,
+    ) -> Result<T, TakeError> {
+        let objects = self.objects.clone();
+        let answer = spawn_blocking(move || question(&objects)).await;
+        Ok(answer.map_err(|_| TakeError::Stopping)??)
+    }
+
+    /// Begins an upload of so many bytes.
+    pub(super) async fn begin(&self, bytes: u64) -> Result<Upload, TakeError> {
+        self.ask(move |objects| objects.upload(bytes)).await
+    }
+
+    /// Takes a body that is an announced object, from its first byte to its last.
+    pub(super) async fn take(&self, body: &mut Body, expected: Pointer) -> Result<(), TakeError> {
+        let upload = self.begin(expected.size).await?;
+        let taken = transfer::take(body, upload, expected.size, self.patience).await;
+        let upload = taken.map_err(|(error, _)| error)?;
+        self.ask(move |_| upload.finish_as(&expected).map(drop))
+            .await
+    }
+
+    /// Gives an object, or the part that `headers` ask for; `None` where there is no such object.
+    ///
+    /// The answer has no `Content-Type` yet. `with_body` is false for `HEAD`.
+    pub(super) async fn give(
+        &self,
+        oid: Digest,
+        headers: &HeaderMap,
+        with_body: bool,
+    ) -> Result<Option<Response>, GiveError> {
+        let Some(found) = self.ask(move |objects| objects.find(&oid)).await? else {
+            return Ok(None);
+        };
+        let part = if with_body {
+            Part::of(headers, found.size)
+        } else {
+            Part::Whole
+        };
+        let (status, from, bytes) = match part {
+            Part::Whole => (StatusCode::OK, 0, found.size),
+            Part::Bytes { from, bytes } => (StatusCode::PARTIAL_CONTENT, from, bytes),
+            Part::Outside => return Ok(Some(outside(found.size))),
+        };
+        let body = if with_body {
+            let turn = turn(&self.downloads)
+                .await
+                .map_err(|Busy| GiveError::Busy)?;
+            let reader = self
+                .ask(move |objects| {
+                    let mut reader = objects.store()?.read(&oid)?;
+                    let moved = reader.seek(SeekFrom::Start(from));
+                    moved.map_err(|source| ObjectsError::Read { source })?;
+                    Ok(reader)
+                })
+                .await?;
+            transfer::give(reader, bytes, self.patience, turn)
+        } else {
+            Body::empty()
+        };
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_LENGTH, bytes.into());
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        let tag = HeaderValue::from_str(&format!("\"sha256:{oid}\""));
+        headers.insert(header::ETAG, tag.expect("hex digits are plain"));
+        if status == StatusCode::PARTIAL_CONTENT {
+            let range = format!("bytes {from}-{}/{}", from + bytes - 1, found.size);
+            let range = HeaderValue::from_str(&range).expect("numbers are plain");
+            headers.insert(header::CONTENT_RANGE, range);
+        }
+        Ok(Some(response))
+    }
+}
+
+/// Why an object was not given.
+#[derive(Debug)]
+pub(super) enum GiveError {
+    /// Too many downloads run.
+    Busy,
+    /// The store failed.
+    Failed(TakeError),
+}
+
+impl From<TakeError> for GiveError {
+    fn from(error: TakeError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+async fn turn(turns: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Busy> {
+    match timeout(TURN_MAX, Arc::clone(turns).acquire_owned()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        _ => Err(Busy),
+    }
+}
+
+/// The answer to a range that lies behind the end.
+fn outside(size: u64) -> Response {
+    let mut response = StatusCode::RANGE_NOT_SATISFIABLE.into_response();
+    let range = HeaderValue::from_str(&format!("bytes */{size}")).expect("numbers are plain");
+    response.headers_mut().insert(header::CONTENT_RANGE, range);
+    response
+}
+
+/// The status and the words for a body that was not taken.
+pub(super) fn explain(error: &TakeError) -> (StatusCode, String) {
+    match error {
+        TakeError::TooLong => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is longer than what was announced or is allowed".to_owned(),
+        ),
+        TakeError::TooSlow => (
+            StatusCode::REQUEST_TIMEOUT,
+            "the body came too slowly; try again".to_owned(),
+        ),
+        TakeError::Broken => (
+            StatusCode::BAD_REQUEST,
+            "the body broke off; try again".to_owned(),
+        ),
+        TakeError::Stopping => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the node is stopping; try again when it is back".to_owned(),
+        ),
+        TakeError::Objects(error) => explain_objects(error),
+    }
+}
+
+/// The status and the words for what the store did not take or find.
+pub(super) fn explain_objects(error: &ObjectsError) -> (StatusCode, String) {
+    let status = match error {
+        ObjectsError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        ObjectsError::StagingFull { .. }
+        | ObjectsError::DiskFull { .. }
+        | ObjectsError::Store(StoreError::Full { .. }) => StatusCode::INSUFFICIENT_STORAGE,
+        ObjectsError::Store(StoreError::Mismatch { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+        ObjectsError::Store(StoreError::Missing { .. }) => StatusCode::NOT_FOUND,
+        ObjectsError::Write { source } if source.kind() == ErrorKind::StorageFull => {
+            StatusCode::INSUFFICIENT_STORAGE
+        }
+        _ => {
+            tracing::error!(%error, "a large object could not be served");
+            let text = "the node's store failed: its log says why".to_owned();
+            return (StatusCode::INTERNAL_SERVER_ERROR, text);
+        }
+    };
+    (status, error.to_string())
+}

@@ -1,0 +1,179 @@
+//! The node's large objects: the chunk store of `chunks/`, opened when the first one is needed.
+//!
+//! Objects come before the proposal that names them, from whoever reaches the node. Until then they
+//! are *staged*: bounded together ([`staging`]) and collected after a day ([`keep`]). A proposal is
+//! taken only when everything that it points to is here ([`check`]).
+//!
+//! **Invariants**: nothing is opened or made before an object is read or written; what a proposal
+//! names is in the store, whole, before the proposal is taken; uploads leave room on the disk for
+//! what the node must write.
+
+mod check;
+mod keep;
+mod staging;
+mod upload;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gdo_chunkstore::{Options, Profile, Store};
+use gdo_core::id::Digest;
+use gdo_core::pointer::Pointer;
+use gdo_ledger::Ledger;
+
+use crate::clock::wall_seconds;
+use crate::config::{self, Config};
+use crate::dir::NodeDir;
+use crate::error::ObjectsError;
+use staging::Staging;
+
+pub use keep::Collected;
+pub use staging::Room;
+pub use upload::Upload;
+
+/// How long what no proposal names is kept, in seconds.
+pub const STAGED_SECONDS_MAX: i64 = 24 * 3600;
+
+/// The large objects of a node; cheap to clone.
+#[derive(Clone)]
+pub struct Objects(Arc<Inner>);
+
+struct Inner {
+    dir: PathBuf,
+    options: Options,
+    ledger: Arc<Ledger>,
+    store: Mutex<Option<Store>>,
+    staging: Mutex<Staging>,
+}
+
+impl std::fmt::Debug for Objects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Objects")
+            .field("dir", &self.0.dir)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Objects {
+    /// Names the store of a node; nothing is opened yet.
+    #[must_use]
+    pub fn new(dir: &NodeDir, config: &Config, ledger: Arc<Ledger>) -> Self {
+        let options = Options {
+            index_mib_max: config.chunks.index_mib_max,
+            profile: match config.chunks.profile {
+                config::Profile::Fast => Profile::Fast,
+                config::Profile::Standard => Profile::Standard,
+                config::Profile::Archive => Profile::Archive,
+            },
+            ..Options::default()
+        };
+        Self(Arc::new(Inner {
+            dir: dir.chunks(),
+            options,
+            ledger,
+            store: Mutex::new(None),
+            staging: Mutex::new(Staging::new(config.staging_bytes_max)),
+        }))
+    }
+
+    /// The store, made if there is none yet.
+    ///
+    /// # Errors
+    /// It cannot be opened, or another process holds it.
+    pub fn store(&self) -> Result<Store, ObjectsError> {
+        let mut held = self.0.store.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = &*held {
+            return Ok(store.clone());
+        }
+        let store = Store::open(&self.0.dir, &self.0.options)?;
+        tracing::info!(dir = %self.0.dir.display(), "the chunk store is open");
+        *held = Some(store.clone());
+        Ok(store)
+    }
+
+    /// The store, if this node ever had an object.
+    ///
+    /// # Errors
+    /// As [`Objects::store`].
+    pub fn existing(&self) -> Result<Option<Store>, ObjectsError> {
+        if self.0.dir.is_dir() {
+            self.store().map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// What is known of an object, if it is here whole; nothing of it is read.
+    ///
+    /// # Errors
+    /// The store cannot be opened or asked.
+    pub fn find(&self, oid: &Digest) -> Result<Option<Pointer>, ObjectsError> {
+        match self.existing()? {
+            Some(store) => Ok(store.find(oid)?),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Objects::find`], and has it count as new: whoever asks is about to name it.
+    ///
+    /// # Errors
+    /// As [`Objects::find`].
+    pub fn find_and_touch(&self, oid: &Digest) -> Result<Option<Pointer>, ObjectsError> {
+        let Some(store) = self.existing()? else {
+            return Ok(None);
+        };
+        let found = store.find(oid)?;
+        if found.is_some() {
+            store.touch(oid, wall_seconds())?;
+        }
+        Ok(found)
+    }
+
+    /// Begins to take an object of `bytes` bytes, as far as is known, within the bound of staging.
+    ///
+    /// # Errors
+    /// [`ObjectsError::TooLarge`] and [`ObjectsError::StagingFull`] where there is no room for it, and
+    /// what fails in the store.
+    pub fn upload(&self, bytes: u64) -> Result<Upload, ObjectsError> {
+        Upload::begin(self, bytes)
+    }
+
+    /// The room for uploads at this moment.
+    ///
+    /// # Errors
+    /// What is staged cannot be counted.
+    pub fn room(&self) -> Result<Room, ObjectsError> {
+        Ok(self.staging()?.room())
+    }
+
+    /// Where the ledger of these objects is.
+    fn ledger(&self) -> &Ledger {
+        &self.0.ledger
+    }
+
+    /// The directory of the store.
+    fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
+    /// What is staged, counted when it is first asked for: all objects that no ref of the ledger
+    /// points to.
+    fn staging(&self) -> Result<MutexGuard<'_, Staging>, ObjectsError> {
+        let mut staging = self.staging_as_it_is();
+        if !staging.is_counted() {
+            let mut unnamed = Vec::new();
+            if let Some(store) = self.existing()? {
+                let named = self.roots()?;
+                unnamed = store.objects()?;
+                unnamed.retain(|object| !named.contains(&object.oid));
+            }
+            staging.count(&unnamed);
+        }
+        Ok(staging)
+    }
+
+    fn staging_as_it_is(&self) -> MutexGuard<'_, Staging> {
+        let staging = &self.0.staging;
+        staging.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,172 @@
+//! Whether everything is here that a proposal points to (P-40).
+//!
+//! git-lfs brings objects before it pushes. On a local path it asks nobody and copies them into
+//! `ledger.git/lfs/objects/`; from there they are taken into the store, where everything else looks.
+//!
+//! **Invariants**: a proposal passes only if each pointer that it brings parses and its object is in
+//! the store with the size that the pointer says; a file of git-lfs is removed only when the store has
+//! its object for good.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use gdo_core::delta::Operation;
+use gdo_core::path::RepoPath;
+use gdo_core::pointer::Pointer;
+use gdo_ledger::PointerFile;
+
+use super::Objects;
+use crate::error::ObjectsError;
+use crate::push::PushRefusal;
+
+/// The missing objects that are named; the rest is counted.
+const NAMED_MAX: usize = 10;
+/// What is read of a file at once.
+const READ_BYTES: usize = 256 << 10;
+
+impl Objects {
+    /// Checks the pointers that a delta brings; takes in what git-lfs has put into the repository.
+    ///
+    /// # Errors
+    /// The file whose pointer is malformed or whose object is missing, with what to do.
+    pub fn check(&self, delta: &[Operation], quarantine: Option<&Path>) -> Result<(), PushRefusal> {
+        let files = self
+            .ledger()
+            .pointers_in(delta, quarantine)
+            .map_err(|error| unreadable(&error))?;
+        let mut missing = Vec::new();
+        for PointerFile { path, pointer } in files {
+            let pointer = pointer.map_err(|error| malformed(&path, &error))?;
+            match self.has(&pointer) {
+                Ok(Held::Whole) => {}
+                Ok(Held::Nothing) => missing.push((path, pointer)),
+                Ok(Held::Other(bytes)) => return Err(of_other_size(&path, &pointer, bytes)),
+                Err(error) => return Err(unreadable(&error)),
+            }
+        }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(not_here(&missing))
+        }
+    }
+
+    /// The pointers of a delta whose proposal is being taken count as named from now on.
+    ///
+    /// # Errors
+    /// The delta cannot be read.
+    pub fn name(&self, delta: &[Operation]) -> Result<(), PushRefusal> {
+        let files = self.ledger().pointers_in(delta, None);
+        let files = files.map_err(|error| unreadable(&error))?;
+        let mut staging = self.staging_as_it_is();
+        for pointer in files.into_iter().filter_map(|file| file.pointer.ok()) {
+            staging.remove(&pointer.oid);
+        }
+        Ok(())
+    }
+
+    /// What is here of an object, looked for in the store and where git-lfs puts it.
+    fn has(&self, pointer: &Pointer) -> Result<Held, ObjectsError> {
+        if let Some(found) = self.find_and_touch(&pointer.oid)? {
+            return Ok(if found.size == pointer.size {
+                Held::Whole
+            } else {
+                Held::Other(found.size)
+            });
+        }
+        let file = lfs_file(self.ledger().dir(), pointer);
+        match fs::symlink_metadata(&file) {
+            Ok(about) if about.is_file() && about.len() == pointer.size => {
+                self.take_file(&file, pointer)?;
+                Ok(Held::Whole)
+            }
+            _ => Ok(Held::Nothing),
+        }
+    }
+
+    /// Takes a file of git-lfs into the store and removes it.
+    fn take_file(&self, file: &Path, pointer: &Pointer) -> Result<(), ObjectsError> {
+        let wrong = |source| ObjectsError::File {
+            file: file.to_owned(),
+            source,
+        };
+        let mut from = File::open(file).map_err(wrong)?;
+        let mut upload = self.upload(pointer.size)?;
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            match from.read(&mut buffer).map_err(wrong)? {
+                0 => break,
+                read => upload.write(&buffer[..read])?,
+            }
+        }
+        upload.finish_as(pointer)?;
+        fs::remove_file(file).map_err(wrong)?;
+        tracing::debug!(oid = %pointer.oid, bytes = pointer.size, "took an object of a local push");
+        Ok(())
+    }
+}
+
+/// What is here of an object.
+enum Held {
+    Whole,
+    /// The object of this hash has so many bytes: the pointer is wrong.
+    Other(u64),
+    Nothing,
+}
+
+/// Where git-lfs puts an object when the remote is a directory.
+fn lfs_file(repository: &Path, pointer: &Pointer) -> PathBuf {
+    let hex = pointer.oid.to_string();
+    let dir = repository.join("lfs").join("objects");
+    dir.join(&hex[..2]).join(&hex[2..4]).join(hex)
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> PushRefusal {
+    tracing::error!(%error, "the large files of a proposal cannot be checked");
+    PushRefusal::new(
+        format!("the node cannot check the large files of the push: {error}"),
+        [],
+    )
+}
+
+fn malformed(path: &RepoPath, error: &dyn std::fmt::Display) -> PushRefusal {
+    PushRefusal::new(
+        format!("{path}: {error}"),
+        [
+            format!("git lfs track '{path}'"),
+            format!("put the file itself at '{path}', then: git add --renormalize '{path}'"),
+            "git commit --quiet --amend --no-edit -S".to_owned(),
+        ],
+    )
+}
+
+fn of_other_size(path: &RepoPath, pointer: &Pointer, bytes: u64) -> PushRefusal {
+    let oid = pointer.oid;
+    let size = pointer.size;
+    PushRefusal::new(
+        format!("{path}: its pointer says {size} bytes, but sha256:{oid} has {bytes}"),
+        [format!(
+            "put the file itself at '{path}', then: git add --renormalize '{path}'"
+        )],
+    )
+}
+
+fn not_here(missing: &[(RepoPath, Pointer)]) -> PushRefusal {
+    let (path, pointer) = &missing[0];
+    let more = match missing.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let reason = format!("{path}: its large file {pointer} is not on this node{more}");
+    let mut hints: Vec<String> = missing
+        .iter()
+        .take(NAMED_MAX)
+        .map(|(path, pointer)| {
+            let oid = pointer.oid;
+            format!("git lfs push --object-id origin {oid}   # {path}")
+        })
+        .collect();
+    hints.push("or all at once: git lfs push --all origin".to_owned());
+    PushRefusal::new(reason, hints)
+}

@@ -1,0 +1,46 @@
+//! What is kept and what goes: everything that a ref of the ledger points to stays for good, the rest
+//! for a day.
+
+use std::collections::BTreeSet;
+
+use gdo_chunkstore::{GcOptions, GcReport};
+use gdo_core::id::Digest;
+
+use super::{Objects, STAGED_SECONDS_MAX};
+use crate::error::ObjectsError;
+
+/// Packs with less than this share of live bytes are written anew, in per cent.
+const REPACK_LIVE_PERCENT: u8 = 60;
+
+/// What a collection did.
+pub type Collected = GcReport;
+
+impl Objects {
+    /// The objects that may never go: those that anything under a ref points to.
+    ///
+    /// # Errors
+    /// The ledger cannot be listed.
+    pub fn roots(&self) -> Result<BTreeSet<Digest>, ObjectsError> {
+        let pointers = self.ledger().pointers()?;
+        Ok(pointers.into_iter().map(|pointer| pointer.oid).collect())
+    }
+
+    /// Collects what nothing names and what came more than a day before `now`; `None` where this node
+    /// never had an object.
+    ///
+    /// # Errors
+    /// The ledger cannot be listed, or the store fails; then nothing that is named is lost.
+    pub fn collect(&self, now: i64) -> Result<Option<Collected>, ObjectsError> {
+        let Some(store) = self.existing()? else {
+            return Ok(None);
+        };
+        let options = GcOptions {
+            keep_since_unix_seconds: now - STAGED_SECONDS_MAX,
+            repack_live_percent: REPACK_LIVE_PERCENT,
+        };
+        let roots = self.roots()?;
+        let report = store.gc(&roots, &options, &mut |_| {})?;
+        self.staging_as_it_is().forget();
+        Ok(Some(report))
+    }
+}
