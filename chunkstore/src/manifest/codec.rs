@@ -8,8 +8,8 @@ use crate::hash::{ChunkId, ManifestId};
 
 /// What every node begins with; the last byte is the version of the format.
 const MAGIC: &[u8; 8] = b"gdo-man\x01";
-/// Magic, level and three zero bytes, five limits, entries, bytes, chunks.
-pub(super) const HEADER_BYTES: usize = 8 + 4 + 5 * 4 + 4 + 8 + 8;
+/// Magic, level and three zero bytes, four limits, entries, bytes, chunks.
+pub(super) const HEADER_BYTES: usize = 8 + 4 + 4 * 4 + 4 + 8 + 8;
 /// Id and length.
 pub(super) const ENTRY_BYTES: usize = 32 + 4;
 /// Id, bytes and chunks.
@@ -27,10 +27,9 @@ pub(super) fn encode(node: &Node) -> Vec<u8> {
         min,
         avg,
         max,
-        run,
         member,
     } = node.limits;
-    for limit in [min, avg, max, run, member, count as u32] {
+    for limit in [min, avg, max, member, count as u32] {
         out.extend_from_slice(&limit.to_le_bytes());
     }
     out.extend_from_slice(&node.bytes.to_le_bytes());
@@ -76,7 +75,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Node, FormatError> {
         min: take_u32(&mut rest)?,
         avg: take_u32(&mut rest)?,
         max: take_u32(&mut rest)?,
-        run: take_u32(&mut rest)?,
         member: take_u32(&mut rest)?,
     };
     limits.check()?;
