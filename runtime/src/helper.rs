@@ -74,6 +74,7 @@ pub fn sandbox_main() -> ExitCode {
 fn serve() -> Result<(), String> {
     single_threaded()?;
     close_inherited().map_err(|problem| format!("close inherited descriptors: {problem}"))?;
+    identity::leave_groups().map_err(|problem| format!("leave root's groups: {problem}"))?;
     let mut lines = Lines::default();
     let Some(first) = lines.next()? else {
         return Ok(());

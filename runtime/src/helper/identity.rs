@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use nix::unistd::geteuid;
+use nix::unistd::{geteuid, setgroups};
 
 /// The first id for containers when root runs them: a range that no distribution gives to people,
 /// services or other containers.
@@ -31,6 +31,16 @@ impl Identity {
             gid: id("/proc/self/gid_map"),
         }
     }
+}
+
+/// Leaves the groups that root was started with: one that a container's namespace does not know still
+/// opens files to it. An ordinary user may not leave groups; the container has those of its caller.
+pub(super) fn leave_groups() -> nix::Result<()> {
+    let is_denied = fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text == "deny\n");
+    if !geteuid().is_root() || is_denied {
+        return Ok(());
+    }
+    setgroups(&[])
 }
 
 /// An id that exists here: of our range, or, where root is one of a container itself and has fewer
