@@ -3,6 +3,8 @@
 //! `docs/formats/control.openapi.json` describes it; a test holds that document against the server.
 //! It tells and never changes the ledger: whatever changes the ledger comes signed, as a push.
 
+pub mod chunks;
+
 use std::sync::Arc;
 
 use axum::extract::{Path, State};

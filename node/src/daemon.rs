@@ -32,6 +32,7 @@ const GIT_JOBS_MAX: usize = 64;
 
 /// What is served of large files and images.
 struct Large {
+    store: Objects,
     objects: ObjectService,
     registry: Registry,
     images: Images,
@@ -65,10 +66,15 @@ pub fn run(dir: &NodeDir, ready: impl FnOnce(&[String])) -> Result<(), NodeError
         .enable_time()
         .build()
         .map_err(|source| NodeError::io("serve", dir.root(), source))?;
-    let objects = ObjectService::new(objects, config.http_anonymous_read, Patience::default());
+    let service = ObjectService::new(
+        objects.clone(),
+        config.http_anonymous_read,
+        Patience::default(),
+    );
     let large = Large {
-        registry: Registry::new(images.clone(), objects.clone()),
-        objects,
+        store: objects,
+        registry: Registry::new(images.clone(), service.clone()),
+        objects: service,
         images,
     };
     let served = runtime.block_on(serve(dir, &config, handle.clone(), large, ready));
@@ -115,6 +121,7 @@ async fn serve(
     let listener = UnixListener::from_std(listener).map_err(failed)?;
     // The CLI brings and takes large objects here: the daemon has the store.
     let api = control::router(handle.clone(), large.images.clone())
+        .merge(control::chunks::router(large.store.clone()))
         .merge(lfs::router(&handle.name(), large.objects.read_by_all()))
         .merge(registry::router(large.registry.read_by_all()));
     tokio::spawn(async move {

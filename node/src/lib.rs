@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod chain;
+pub mod chunks;
 pub mod clock;
 pub mod config;
 mod context;

@@ -16,7 +16,7 @@ mod upload;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gdo_chunkstore::{Options, Profile, Store};
+use gdo_chunkstore::{Options, Profile, Progress, ReindexReport, Store};
 use gdo_core::id::Digest;
 use gdo_core::pointer::Pointer;
 use gdo_ledger::Ledger;
@@ -101,6 +101,17 @@ impl Objects {
         } else {
             Ok(None)
         }
+    }
+
+    /// Makes the index of the store anew from its packs; no process may have it open.
+    ///
+    /// # Errors
+    /// Another process has it open, or it cannot be read or written.
+    pub fn reindex(
+        &self,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<ReindexReport, ObjectsError> {
+        Ok(Store::reindex(&self.0.dir, &self.0.options, progress)?)
     }
 
     /// What is known of an object, if it is here whole; nothing of it is read.

@@ -48,7 +48,7 @@ fn run(ledger: &Ledger, objects: &Objects, images: &Images, stopped: &Receiver<(
         if let Err(error) = images.expire(now) {
             tracing::warn!(%error, "staged images cannot be removed; it is tried again later");
         }
-        match objects.collect(now) {
+        match objects.collect(now, &mut |_| {}) {
             Ok(None) => {}
             Ok(Some(done)) => tracing::debug!(?done, "upkeep of the chunk store"),
             Err(error) => {

@@ -92,7 +92,12 @@ pub fn ask(socket: &Path, task: Task, tell: &mut dyn FnMut(Line)) -> std::io::Re
     }
     loop {
         line.clear();
-        if answer.by_ref().take(ANSWER_BYTES_MAX).read_line(&mut line)? == 0 {
+        if answer
+            .by_ref()
+            .take(ANSWER_BYTES_MAX)
+            .read_line(&mut line)?
+            == 0
+        {
             return Err(Error::other("the node stopped amid the work"));
         }
         match serde_json::from_str(&line)? {

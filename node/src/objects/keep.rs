@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use gdo_chunkstore::{GcOptions, GcReport};
+use gdo_chunkstore::{GcOptions, GcReport, Progress};
 use gdo_core::id::Digest;
 
 use super::{Objects, STAGED_SECONDS_MAX};
@@ -30,7 +30,11 @@ impl Objects {
     ///
     /// # Errors
     /// The ledger cannot be listed, or the store fails; then nothing that is named is lost.
-    pub fn collect(&self, now: i64) -> Result<Option<Collected>, ObjectsError> {
+    pub fn collect(
+        &self,
+        now: i64,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Option<Collected>, ObjectsError> {
         let Some(store) = self.existing()? else {
             return Ok(None);
         };
@@ -39,7 +43,7 @@ impl Objects {
             repack_live_percent: REPACK_LIVE_PERCENT,
         };
         let roots = self.roots()?;
-        let report = store.gc(&roots, &options, &mut |_| {})?;
+        let report = store.gc(&roots, &options, progress)?;
         self.staging_as_it_is().forget();
         Ok(Some(report))
     }
