@@ -339,7 +339,7 @@ impl Collection<'_> {
                 },
                 Item::Broken(broken) => {
                     is_empty = false;
-                    log.mark_bad(pack, broken.offset as u32)?;
+                    log.mark_bad(pack, broken.range())?;
                 }
             }
         }
@@ -379,7 +379,7 @@ impl Collection<'_> {
         let opened = Frame::open(&head, entries, body);
         let sound = opened.ok().filter(|opened| opened.is_sound(kind));
         let Some(opened) = sound else {
-            log.mark_bad(place.0, place.1)?;
+            log.mark_bad(place.0, place.1..place.1 + 1)?;
             return Ok(false);
         };
         self.report.moved_bytes += live.iter().map(|(_, at)| u64::from(at.bytes)).sum::<u64>();

@@ -159,6 +159,12 @@ impl Index {
         self.is_read_only
     }
 
+    /// Writes what is in memory out to tables, as RocksDB does by itself when there is enough.
+    #[cfg(test)]
+    pub(crate) fn settle(&self) -> Result<(), StoreError> {
+        self.db.flush().map_err(|error| self.failed(&error))
+    }
+
     /// About how many keys there are.
     pub(crate) fn estimate_keys(&self) -> u64 {
         let count = self.db.property_int_value("rocksdb.estimate-num-keys");

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use gdo_core::id::Digest;
@@ -96,8 +97,8 @@ struct Waiting {
 /// What cannot be read, as far as it was found.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Bad {
-    /// Records, by pack and offset.
-    pub(crate) records: BTreeSet<(u32, u32)>,
+    /// Where records cannot be read: pack, first offset, end.
+    pub(crate) ranges: BTreeSet<(u32, u32, u32)>,
     /// Packs that are in the index and not on the disk.
     pub(crate) packs: BTreeSet<u32>,
 }
@@ -105,7 +106,8 @@ pub(crate) struct Bad {
 impl Bad {
     /// Whether the record, or all of its pack, is among it.
     pub(crate) fn holds(&self, pack: u32, record: u32) -> bool {
-        self.packs.contains(&pack) || self.records.contains(&(pack, record))
+        let before = (pack, 0, 0)..=(pack, record, u32::MAX);
+        self.packs.contains(&pack) || self.ranges.range(before).any(|(_, _, end)| *end > record)
     }
 }
 
@@ -183,32 +185,53 @@ impl Log {
         Ok(places)
     }
 
-    /// Remembers that a record cannot be read, so that what it holds is stored again.
+    /// Remembers that records which begin in this range of a pack cannot be read, so that what they
+    /// hold is stored again.
     ///
     /// # Errors
     /// The index cannot be written; it is remembered until the store is closed even so.
-    pub(crate) fn mark_bad(&self, pack: u32, record: u32) -> Result<(), StoreError> {
-        let is_new = lock(&self.bad).records.insert((pack, record));
+    pub(crate) fn mark_bad(&self, pack: u32, range: Range<u32>) -> Result<(), StoreError> {
+        let is_new = lock(&self.bad)
+            .ranges
+            .insert((pack, range.start, range.end));
         if !is_new || self.index.is_read_only() {
             return Ok(());
         }
-        tracing::warn!(pack, record, "a record of a pack cannot be read");
+        tracing::warn!(pack, ?range, "a part of a pack cannot be read");
         let mut batch = Batch::default();
-        batch.put(&Key::Bad { pack, record });
+        batch.put(&key_of_bad(pack, &range));
         self.index.write(batch)
     }
 
-    /// Takes a mark back: the record reads well.
+    /// After all of a pack was read: what is bad in it is this, and nothing else.
     ///
     /// # Errors
     /// The index cannot be written.
-    pub(crate) fn mark_good(&self, pack: u32, record: u32) -> Result<(), StoreError> {
-        let was_bad = lock(&self.bad).records.remove(&(pack, record));
-        if !was_bad || self.index.is_read_only() {
+    pub(crate) fn set_bad(&self, pack: u32, ranges: &[Range<u32>]) -> Result<(), StoreError> {
+        let mut bad = lock(&self.bad);
+        let mut batch = Batch::default();
+        bad.ranges.retain(|(of, start, end)| {
+            let range = *start..*end;
+            let stays = *of != pack || ranges.contains(&range);
+            if !stays {
+                batch.delete(&key_of_bad(pack, &range));
+            }
+            stays
+        });
+        for range in ranges {
+            if bad.ranges.insert((pack, range.start, range.end)) {
+                batch.put(&key_of_bad(pack, range));
+            }
+        }
+        drop(bad);
+        if batch.len() == 0 || self.index.is_read_only() {
             return Ok(());
         }
-        let mut batch = Batch::default();
-        batch.delete(&Key::Bad { pack, record });
+        tracing::warn!(
+            pack,
+            ?ranges,
+            "what cannot be read of a pack is another part than before"
+        );
         self.index.write(batch)
     }
 
@@ -522,6 +545,14 @@ pub(crate) fn key_of_pack(pack: u32, state: PackState) -> Key {
         pack,
         bytes: state.bytes,
         is_sealed: state.is_sealed,
+    }
+}
+
+fn key_of_bad(pack: u32, range: &Range<u32>) -> Key {
+    Key::Bad {
+        pack,
+        start: range.start,
+        end: range.end,
     }
 }
 

@@ -241,14 +241,26 @@ impl Inner {
         // A collection may delete a pack between the look into the index and the look into the pack;
         // what was of use in it has moved before that.
         for _ in 0..3 {
-            let places = self.log.places(kind, id)?;
+            // Of a record that is marked as broken a part may yet be good.
+            let mut places = self.log.places(kind, id)?;
+            let rest = self.log.all_places(kind, id)?;
+            places.extend(
+                rest.into_iter()
+                    .filter(|place| !places.contains(place))
+                    .collect::<Vec<_>>(),
+            );
             let mut was_moved = false;
             for place in places {
                 match self.read_place(kind, id, bytes, &place) {
                     Ok(part) => return Ok(part),
-                    Err(ReadFault::Moved) => was_moved = true,
+                    Err(ReadFault::Moved) => {
+                        was_moved = true;
+                        damage.pack = Some(place.pack);
+                        damage.reason = "its pack is not there".to_owned();
+                    }
                     Err(ReadFault::Broken(reason)) => {
-                        self.log.mark_bad(place.pack, place.record)?;
+                        self.log
+                            .mark_bad(place.pack, place.record..place.record + 1)?;
                         damage.pack = Some(place.pack);
                         damage.offset = Some(u64::from(place.record));
                         damage.reason = reason;
@@ -267,15 +279,7 @@ impl Inner {
                 damage.reason
             );
         }
-        if damage.pack.is_none() {
-            damage.pack = self.bad_place(kind, id)?.map(|place| place.pack);
-        }
         Err(StoreError::Damaged(Box::new(damage)))
-    }
-
-    /// A place of which it is known that it cannot be read.
-    fn bad_place(&self, kind: Kind, id: &[u8; 32]) -> Result<Option<Location>, StoreError> {
-        Ok(self.log.all_places(kind, id)?.into_iter().next())
     }
 
     fn read_place(

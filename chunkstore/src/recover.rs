@@ -8,6 +8,7 @@
 //! cut off; each step may be interrupted and is then done again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -117,8 +118,13 @@ pub(crate) fn read_start(disk: &dyn Disk, index: &Index) -> Result<Start, StoreE
         }
     }
     for key in index.keys(&[prefix::BAD])? {
-        if let Key::Bad { pack, record } = key {
-            start.bad.records.insert((pack, record));
+        if let Key::Bad {
+            pack,
+            start: from,
+            end,
+        } = key
+        {
+            start.bad.ranges.insert((pack, from, end));
         }
     }
     let packs = list(disk)?;
@@ -140,8 +146,11 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, index: &Index) -> Result<Start, Stor
     let packs = list(&**disk)?;
     for pack in &packs {
         let state = start.table.get(pack).copied();
-        if state.is_some_and(|state| state.is_sealed) {
-            continue;
+        if let Some(state) = state {
+            note_short_pack(&**disk, *pack, state, &mut start)?;
+            if state.is_sealed {
+                continue;
+            }
         }
         let is_last = packs.last() == Some(pack);
         let Some((active, state)) = recover_pack(disk, index, *pack, state, is_last)? else {
@@ -151,6 +160,30 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, index: &Index) -> Result<Start, Stor
         start.active = Some(active).filter(|_| !state.is_sealed);
     }
     Ok(start)
+}
+
+/// What a pack lost that is shorter than it was cannot be read.
+fn note_short_pack(
+    disk: &dyn Disk,
+    pack: u32,
+    state: PackState,
+    start: &mut Start,
+) -> Result<(), StoreError> {
+    let len = disk.open(pack).and_then(|file| file.len());
+    let len = len.map_err(|error| StoreError::io(&disk.path(pack), error))?;
+    if len < state.bytes {
+        tracing::warn!(
+            pack,
+            len,
+            expected = state.bytes,
+            "a pack is shorter than it was"
+        );
+        start
+            .bad
+            .ranges
+            .insert((pack, len as u32, state.bytes as u32));
+    }
+    Ok(())
 }
 
 fn list(disk: &dyn Disk) -> Result<Vec<u32>, StoreError> {
@@ -219,11 +252,9 @@ pub(crate) fn index_packs(
                         for (id, location) in locations(head.kind, entries, place) {
                             indexer.put(&Key::of_entry(head.kind, id, location));
                         }
-                        let record = place.1;
-                        indexer.put(&Key::Bad {
-                            pack: *pack,
-                            record,
-                        });
+                        let Range { start, end } = broken.range();
+                        let pack = *pack;
+                        indexer.put(&Key::Bad { pack, start, end });
                     }
                     let reason = broken.reason;
                     found

@@ -4,6 +4,7 @@
 //! to move what is of use out of a pack. A broken record does not hide the ones behind it: the walk
 //! looks for the next place where a head holds what its checksum says.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::disk::PackFile;
@@ -36,6 +37,17 @@ pub(crate) struct Broken {
     /// The head and table, where only the body is broken.
     pub(crate) head: Option<(Head, Vec<Entry>)>,
     pub(crate) reason: String,
+}
+
+impl Broken {
+    /// Where the records begin that cannot be read: one, or all that may lie there.
+    pub(crate) fn range(&self) -> Range<u32> {
+        let start = self.offset as u32;
+        match self.head {
+            Some(_) => start..start + 1,
+            None => start..self.end as u32,
+        }
+    }
 }
 
 /// A walk through one pack.

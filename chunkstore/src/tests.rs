@@ -3,16 +3,22 @@
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use gdo_core::id::Digest;
 
+use crate::disk::Files;
 use crate::error::StoreError;
+use crate::gc::{GcOptions, GcReport};
 use crate::index::Index;
 use crate::index::key::Key;
 use crate::ingest::Ingested;
-use crate::store::{Options, Store, index_dir};
+use crate::recover::check_format;
+use crate::store::{Options, Store, index_dir, packs_dir, take_lock};
 
 mod basics;
+mod collect;
+mod damage;
 
 /// Bytes that look random and are the same for the same seed.
 pub(crate) fn noise(seed: u64, bytes: usize) -> Vec<u8> {
@@ -53,6 +59,27 @@ pub(crate) fn small() -> Options {
         index_mib_max: 8,
         ..Options::default()
     }
+}
+
+/// A store in `dir` with short packs.
+pub(crate) fn open_short(dir: &Path, pack_bytes: u64) -> Result<Store, StoreError> {
+    let held = take_lock(dir, &small())?;
+    check_format(dir, true)?;
+    let files = Files::open(&packs_dir(dir), true).expect("a directory");
+    let index = index_dir(dir);
+    Store::open_on(Arc::new(files), &index, &small(), pack_bytes, Some(held))
+}
+
+/// Collects garbage and keeps nothing because of its age.
+pub(crate) fn collect(store: &Store, keep: &[&Ingested]) -> GcReport {
+    let roots = keep.iter().map(|taken| taken.pointer.oid).collect();
+    let options = GcOptions {
+        keep_since_unix_seconds: i64::MAX,
+        ..GcOptions::default()
+    };
+    store
+        .gc(&roots, &options, &mut |_| {})
+        .expect("garbage is collected")
 }
 
 pub(crate) fn put_at(store: &Store, bytes: &[u8], came: i64) -> Result<Ingested, StoreError> {
@@ -100,9 +127,4 @@ pub(crate) fn assert_reindex_is_index(dir: &Path) {
         before,
         "an index made anew from the packs is the same"
     );
-}
-
-/// Roots for a collection.
-pub(crate) fn roots(of: &[&Ingested]) -> BTreeSet<Digest> {
-    of.iter().map(|taken| taken.pointer.oid).collect()
 }

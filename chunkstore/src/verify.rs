@@ -94,6 +94,7 @@ impl Store {
             }
         };
         let before = report.bytes;
+        let mut bad = Vec::new();
         report.packs += 1;
         if let Err(reason) = read_pack_header(&*file, pack) {
             report.add(in_pack(pack, Some(0), reason));
@@ -102,11 +103,14 @@ impl Store {
             let at = match item {
                 Item::Whole(record) => {
                     let end = record.offset + record.head.record_bytes();
-                    self.verify_record(pack, record, report)?;
+                    let start = record.offset as u32;
+                    if !self.verify_record(pack, record, report)? {
+                        bad.push(start..start + 1);
+                    }
                     end
                 }
                 Item::Broken(broken) => {
-                    log.mark_bad(pack, broken.offset as u32)?;
+                    bad.push(broken.range());
                     report_broken(pack, &broken, report);
                     broken.end
                 }
@@ -114,19 +118,20 @@ impl Store {
             tell(before + at);
         }
         report.bytes = before + state.bytes;
-        Ok(())
+        log.set_bad(pack, &bad)
     }
 
+    /// Checks the chunks of a record; says whether they are what their names say.
     fn verify_record(
         &self,
         pack: u32,
         record: Whole,
         report: &mut VerifyReport,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let log = &self.inner.log;
         let (kind, offset) = (record.head.kind, record.offset);
         if !matches!(kind, Kind::Chunks | Kind::Nodes) {
-            return Ok(());
+            return Ok(true);
         }
         let place = (pack, offset as u32);
         report.chunks += record.entries.len() as u64;
@@ -139,11 +144,9 @@ impl Store {
             Err(reason) => Some(in_pack(pack, Some(offset), reason)),
         };
         if let Some(damage) = wrong {
-            log.mark_bad(place.0, place.1)?;
             report.add(damage);
-            return Ok(());
+            return Ok(false);
         }
-        log.mark_good(place.0, place.1)?;
         for (id, location) in locations(kind, &entries, place) {
             let is_known = log.index.contains(&Key::of_entry(kind, id, location))?;
             if !is_known && log.packs().contains_key(&pack) {
@@ -155,7 +158,7 @@ impl Store {
                 });
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn verify_objects(
@@ -178,18 +181,21 @@ impl Store {
             };
             let walked = reader.walk(&mut |_| {}, &mut |span| {
                 let id = span.chunk.as_bytes();
-                if self.inner.log.places(Kind::Chunks, id)?.is_empty() {
-                    let place = self.inner.log.all_places(Kind::Chunks, id)?;
-                    report.add(Damage {
-                        object: Some(object.oid),
-                        range: Some(span.start..span.start + u64::from(span.len)),
-                        chunk: Some(span.chunk),
-                        pack: place.first().map(|place| place.pack),
-                        offset: place.first().map(|place| u64::from(place.record)),
-                        reason: "it is in no pack that can be read".to_owned(),
-                    });
+                if !self.inner.log.places(Kind::Chunks, id)?.is_empty() {
+                    return Ok(());
                 }
-                Ok(())
+                // It stands in no record that is whole: perhaps in a good part of a broken one.
+                match self.inner.read_part(Kind::Chunks, id, Some(span.len)) {
+                    Err(StoreError::Damaged(damage)) => {
+                        report.add(Damage {
+                            object: Some(object.oid),
+                            range: Some(span.start..span.start + u64::from(span.len)),
+                            ..*damage
+                        });
+                        Ok(())
+                    }
+                    found => found.map(drop),
+                }
             });
             match walked {
                 Ok(()) => {}

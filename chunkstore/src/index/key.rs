@@ -50,8 +50,8 @@ pub(crate) enum Key {
         bytes: u64,
         is_sealed: bool,
     },
-    /// A record of a pack cannot be read.
-    Bad { pack: u32, record: u32 },
+    /// Records of a pack that begin within this range cannot be read.
+    Bad { pack: u32, start: u32, end: u32 },
     /// Nothing in the pack has been of use since the garbage collection of this number.
     Dead { pack: u32, generation: u64 },
     /// The pack is being deleted.
@@ -147,7 +147,7 @@ impl Key {
                 out.extend(bytes.to_be_bytes());
                 out.push(u8::from(*is_sealed));
             }
-            Self::Bad { pack, record } => words(prefix::BAD, &[], &[*pack, *record]),
+            Self::Bad { pack, start, end } => words(prefix::BAD, &[], &[*pack, *start, *end]),
             Self::Dead { pack, generation } => {
                 words(prefix::DEAD, &[], &[*pack]);
                 out.extend(generation.to_be_bytes());
@@ -183,7 +183,8 @@ impl Key {
             },
             prefix::BAD => Self::Bad {
                 pack: take_u32(rest)?,
-                record: take_u32(rest)?,
+                start: take_u32(rest)?,
+                end: take_u32(rest)?,
             },
             prefix::DEAD => Self::Dead {
                 pack: take_u32(rest)?,
@@ -238,7 +239,7 @@ mod tests {
             came_unix_seconds: -5,
             place: (6, 7),
         };
-        let (pack, record) = (8, 9);
+        let pack = 8;
         let keys = [
             Key::Chunk([1; 32], location),
             Key::Node([2; 32], location),
@@ -249,7 +250,11 @@ mod tests {
                 bytes: 1 << 33,
                 is_sealed: true,
             },
-            Key::Bad { pack, record },
+            Key::Bad {
+                pack,
+                start: 9,
+                end: 10,
+            },
             Key::Dead {
                 pack,
                 generation: 10,

@@ -13,7 +13,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gdo-core", &[]),
     ("gdo-ledger", &["gdo-core"]),
     ("gdo-consensus", &["gdo-core"]),
-    ("gdo-runtime", &["gdo-core"]),
+    ("gdo-chunkstore", &["gdo-core"]),
+    ("gdo-runtime", &["gdo-core", "gdo-chunkstore"]),
     ("gdo-hooks", &["gdo-core"]),
     (
         "gdo-node",
@@ -21,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "gdo-core",
             "gdo-ledger",
             "gdo-consensus",
+            "gdo-chunkstore",
             "gdo-runtime",
             "gdo-hooks",
         ],
@@ -45,6 +47,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "gdo-core",
             "gdo-ledger",
             "gdo-consensus",
+            "gdo-chunkstore",
             "gdo-runtime",
             "gdo-hooks",
             "gdo-node",
@@ -56,20 +59,24 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Each foreign library with the crates that may know it; beside `gdo-tests`, which may know all.
 const OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["gdo-node"]),
+    ("blake3", &["gdo-chunkstore"]),
     ("clap", &["gdo"]),
     ("clap_complete", &["gdo"]),
     ("ed25519-dalek", &["gdo-core"]),
+    ("fastcdc", &["gdo-chunkstore"]),
     ("flate2", &["gdo-runtime", "gdo-node"]),
     ("gix", &["gdo-ledger"]),
     ("http-body", &["gdo-node"]),
     ("indicatif", &["gdo"]),
     ("libcontainer", &["gdo-runtime"]),
+    ("rocksdb", &["gdo-chunkstore"]),
     ("serde_jcs", &["gdo-core"]),
     ("ssh-key", &["gdo-core"]),
     ("tar", &["gdo-runtime"]),
     ("tokio", &["gdo-node", "gdo"]),
     ("tracing-subscriber", &["gdo"]),
     ("unicode-normalization", &["gdo-core"]),
+    ("zstd", &["gdo-chunkstore"]),
 ];
 
 /// Libraries that any crate may use: they carry no design with them.
@@ -93,6 +100,9 @@ const PINNED: &[&str] = &[
     "ssh-key",
     "serde_jcs",
     "libcontainer",
+    "fastcdc",
+    "blake3",
+    "rocksdb",
 ];
 
 /// Paths that pure crates must not name: (folder of the crate, what, instead).
