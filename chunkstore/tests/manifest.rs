@@ -58,9 +58,27 @@ fn walk(root: ManifestId, nodes: &Nodes) -> Result<Vec<Span>, FormatError> {
     Ok(spans)
 }
 
+/// The same with a name that closes a leaf as soon as that may close, so that there are many leaves.
+fn closing(number: u64) -> Entry {
+    let Entry { chunk, len } = entry(number);
+    let mut raw = *chunk.as_bytes();
+    raw[..2].fill(0);
+    Entry {
+        chunk: ChunkId::from_bytes(raw),
+        len,
+    }
+}
+
 #[test]
 fn every_chunk_is_found_again() {
-    for (chunks, level) in [(0, 0), (1, 0), (255, 0), (5000, 1), (1_000_000, 2)] {
+    let same: fn(u64) -> Entry = entry;
+    for (chunks, level, entry) in [
+        (0, 0, same),
+        (1, 0, same),
+        (255, 0, same),
+        (5000, 1, same),
+        (400_000, 2, closing),
+    ] {
         let mut nodes = Nodes::new();
         let root = build((0..chunks).map(entry), &mut nodes);
         let node = Node::decode(&nodes[&root]).expect("the root is a node");
