@@ -53,6 +53,9 @@ pub enum Command {
     /// Write and try validators
     #[command(subcommand)]
     Dapp(command::dapp::Dapp),
+    /// Bring container images into the ledger, and get them out
+    #[command(subcommand)]
+    Image(command::image::Image),
     /// Check this machine and its node, and say what to do
     Doctor,
     /// Serve git to an SSH login, as the forced command of its key

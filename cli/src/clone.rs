@@ -69,6 +69,27 @@ impl GitClone {
         self.remote.as_deref()
     }
 
+    /// The directory that holds the objects and the refs.
+    #[must_use]
+    pub fn common(&self) -> &Path {
+        &self.common
+    }
+
+    /// Where git-lfs keeps objects in this clone.
+    ///
+    /// # Errors
+    /// Git is missing.
+    pub fn lfs_objects(&self) -> Result<PathBuf, CommandError> {
+        let git = Git { start: &self.start };
+        let found = git.output(&["config", "--type=path", "--get", "lfs.storage"])?;
+        let storage = if found.status.success() {
+            PathBuf::from(text(&found))
+        } else {
+            PathBuf::from("lfs")
+        };
+        Ok(self.common.join(storage).join("objects"))
+    }
+
     /// The root of the work tree, if there is one.
     ///
     /// # Errors

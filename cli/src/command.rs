@@ -3,6 +3,7 @@
 pub mod dapp;
 pub mod doctor;
 pub mod hook;
+pub mod image;
 pub mod init;
 pub mod log;
 pub mod node;

@@ -4,10 +4,11 @@
 //! own path: the same projection, the same container, the same judgement.
 
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use gdo_core::checkpoint::LEDGER_FILE;
 use gdo_core::context::{Context, ContextBlock, ContextMember};
@@ -15,19 +16,26 @@ use gdo_core::dapp::{DAPPS_DIR, Manifest, Uses};
 use gdo_core::delta::{Entry, Mode, Operation};
 use gdo_core::id::{Digest, LedgerId, LedgerTime, MemberName, ObjectId, Weight};
 use gdo_core::path::RepoPath;
+use gdo_core::pointer::Pointer;
 use gdo_core::policy::Lane;
 use gdo_core::roster::{Kind, Status};
 use gdo_core::verdict::VerdictKey;
 use gdo_ledger::Ledger;
 use gdo_node::config::Isolation;
-use gdo_node::judge::{Job, Judge, Judged};
+use gdo_node::judge::{Job, Judge, Judged, Layers};
 use gdo_runtime::HelperCommand;
+use gdo_runtime::image::LayerSource;
 
 use crate::error::CommandError;
 use crate::scratch::Scratch;
 
 /// The largest file of a case or an image.
 const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// Larger layers are read where they lie.
+const LAYER_COPY_BYTES_MAX: u64 = 8 << 20;
+/// Where the blobs of a layout lie.
+const BLOBS_DIR: &str = "blobs/sha256";
 
 /// A dapp with its image, ready to be tried.
 #[derive(Debug)]
@@ -58,6 +66,39 @@ pub struct Candidate<'a> {
 pub struct Trial {
     scratch: Scratch,
     judge: Judge,
+    layers: Arc<TrialLayers>,
+}
+
+/// Layers in directories of this machine, where git-lfs may have put the bytes in the place of their
+/// pointers, and wherever else there are some.
+struct TrialLayers {
+    layouts: Mutex<Vec<PathBuf>>,
+    other: Layers,
+}
+
+impl std::fmt::Debug for TrialLayers {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_tuple("TrialLayers").field(&self.layouts).finish()
+    }
+}
+
+impl LayerSource for TrialLayers {
+    fn open(&self, pointer: &Pointer) -> io::Result<Option<Box<dyn Read + '_>>> {
+        let layouts = self.layouts.lock().expect("nobody panics while it is held");
+        for layout in layouts.iter() {
+            let file = layout.join(BLOBS_DIR).join(pointer.oid.to_string());
+            let meta = fs::symlink_metadata(&file);
+            if meta.is_ok_and(|meta| meta.is_file() && meta.len() == pointer.size) {
+                return Ok(Some(Box::new(fs::File::open(file)?)));
+            }
+        }
+        drop(layouts);
+        self.other.open(pointer)
+    }
+
+    fn hint(&self) -> String {
+        self.other.hint()
+    }
 }
 
 impl Trial {
@@ -65,7 +106,11 @@ impl Trial {
     ///
     /// # Errors
     /// The temporary directory cannot be written, or this machine cannot isolate validators.
-    pub fn new(over: Option<&Ledger>, degraded: bool) -> Result<Self, CommandError> {
+    pub fn new(
+        over: Option<&Ledger>,
+        degraded: bool,
+        layers: Layers,
+    ) -> Result<Self, CommandError> {
         let scratch = Scratch::new(over)?;
         let isolation = if degraded {
             Isolation::Degraded
@@ -79,7 +124,22 @@ impl Trial {
             ledger,
             HelperCommand::this_program(),
         )?;
-        Ok(Self { scratch, judge })
+        let layers = Arc::new(TrialLayers {
+            layouts: Mutex::default(),
+            other: layers,
+        });
+        let judge = judge.with_layers(Arc::clone(&layers) as Layers);
+        Ok(Self {
+            scratch,
+            judge,
+            layers,
+        })
+    }
+
+    /// Where layers are found that are pointers.
+    #[must_use]
+    pub fn layers(&self) -> &dyn LayerSource {
+        &*self.layers
     }
 
     /// The temporary repository.
@@ -113,6 +173,11 @@ impl Trial {
                 dir.join("image.sh").display()
             ))
         })?;
+        let mut layouts = self.layers.layouts.lock();
+        if let Ok(layouts) = &mut layouts {
+            layouts.push(layout.clone());
+        }
+        drop(layouts);
         let tree = self.tree_of(&layout, Some(&manifest.image_dir()))?;
         Ok(Dapp {
             manifest,
@@ -164,6 +229,8 @@ impl Trial {
             let (mode, data) = if meta.is_symlink() {
                 let target = fs::read_link(&path).map_err(|error| cannot(&path, &error))?;
                 (Mode::Symlink, target.as_os_str().as_bytes().to_vec())
+            } else if let Some(pointer) = large_layer(&path, &meta) {
+                (Mode::File, pointer.to_text().into_bytes())
             } else if meta.is_file() && meta.len() <= FILE_BYTES_MAX {
                 let data = fs::read(&path).map_err(|error| cannot(&path, &error))?;
                 let runs = meta.permissions().mode() & 0o100 != 0;
@@ -300,6 +367,16 @@ impl Trial {
         }
         Ok(context)
     }
+}
+
+/// The pointer of a layer that is too large to be copied: its bytes are read where they lie.
+fn large_layer(path: &Path, meta: &fs::Metadata) -> Option<Pointer> {
+    let is_blob = path
+        .parent()
+        .is_some_and(|parent| parent.ends_with(BLOBS_DIR));
+    let oid = path.file_name()?.to_str()?.parse().ok()?;
+    let size = meta.len();
+    (is_blob && meta.is_file() && size > LAYER_COPY_BYTES_MAX).then_some(Pointer { oid, size })
 }
 
 /// Reads the manifest in a dapp's directory.

@@ -6,6 +6,8 @@ mod audit;
 mod authors;
 #[path = "it/daemon.rs"]
 mod daemon;
+#[path = "it/images.rs"]
+mod images;
 #[path = "it/input.rs"]
 mod input;
 #[path = "it/reference.rs"]

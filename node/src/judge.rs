@@ -6,6 +6,7 @@
 //! **Invariants**: every job is answered once; what cannot be decided is inconclusive with its
 //! reason (P-26), never a fail.
 
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -15,8 +16,10 @@ use std::time::Instant;
 use gdo_core::context::Context;
 use gdo_core::dapp::Manifest;
 use gdo_core::id::{Digest, ObjectId};
+use gdo_core::pointer::Pointer;
 use gdo_core::verdict::{Outcome, Problem, Report, RunRecord, VerdictKey};
 use gdo_ledger::{CheckoutCaps, Ledger};
+use gdo_runtime::image::{LayerSource, NoLayers};
 use gdo_runtime::{
     HelperCommand, ImageCache, Judgement, Limits, RunRequest, Sandbox, SandboxConfig,
 };
@@ -25,6 +28,7 @@ use crate::config::{Config, Isolation};
 use crate::dir::NodeDir;
 use crate::error::NodeError;
 use crate::fault;
+use crate::objects::Objects;
 use crate::stage::Stage;
 use crate::verdicts::{CachedVerdict, VerdictCache};
 
@@ -83,13 +87,19 @@ impl Judges {
     ///
     /// # Errors
     /// The runtime's directories cannot be made, or no thread can be started.
-    pub fn start(dir: &NodeDir, config: &Config, ledger: &Arc<Ledger>) -> Result<Self, NodeError> {
-        let worker = Arc::new(Judge::new(
+    pub fn start(
+        dir: &NodeDir,
+        config: &Config,
+        ledger: &Arc<Ledger>,
+        objects: Objects,
+    ) -> Result<Self, NodeError> {
+        let judge = Judge::new(
             dir,
             config.isolation,
             Arc::clone(ledger),
             HelperCommand::this_program(),
-        )?);
+        )?;
+        let worker = Arc::new(judge.with_layers(Arc::new(StoredLayers(objects))));
         let (jobs, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..config.runtime_jobs {
@@ -153,8 +163,32 @@ impl Judged {
     }
 }
 
+/// Where a judge finds the layers that stand in trees as pointers (P-40).
+pub type Layers = Arc<dyn LayerSource + Send + Sync>;
+
+/// The layers in a node's chunk store, which checks every byte that it gives.
+#[derive(Clone, Debug)]
+pub struct StoredLayers(pub Objects);
+
+impl LayerSource for StoredLayers {
+    fn open(&self, pointer: &Pointer) -> io::Result<Option<Box<dyn Read + '_>>> {
+        let store = self.0.existing().map_err(io::Error::other)?;
+        let found = store.as_ref().map(|store| store.contains(pointer));
+        match (store, found.transpose().map_err(io::Error::other)?) {
+            (Some(store), Some(true)) => {
+                let object = store.read(&pointer.oid).map_err(io::Error::other)?;
+                Ok(Some(Box::new(object)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn hint(&self) -> String {
+        "push it to this node from a clone that has it, with 'git lfs push --all'".to_owned()
+    }
+}
+
 /// One judge: also used without a daemon, by `gdo dapp run` and `gdo verify --rerun`.
-#[derive(Debug)]
 pub struct Judge {
     ledger: Arc<Ledger>,
     images: ImageCache,
@@ -162,7 +196,16 @@ pub struct Judge {
     runs: PathBuf,
     verdicts: VerdictCache,
     sandbox: Sandbox,
+    layers: Layers,
     next_run: AtomicU64,
+}
+
+impl std::fmt::Debug for Judge {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Judge")
+            .field("runs", &self.runs)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Judge {
@@ -207,8 +250,16 @@ impl Judge {
             runs,
             verdicts: VerdictCache::new(&cache),
             sandbox,
+            layers: Arc::new(NoLayers),
             next_run: AtomicU64::new(0),
         })
+    }
+
+    /// The same judge, with a place for the layers that stand in trees as pointers.
+    #[must_use]
+    pub fn with_layers(mut self, layers: Layers) -> Self {
+        self.layers = layers;
+        self
     }
 
     /// Judges one candidate: from the cache if it can, else in a container.
@@ -294,7 +345,7 @@ impl Judge {
         let layout = self.layout(job)?;
         let image = self
             .images
-            .prepare(&layout)
+            .prepare_from(&layout, &*self.layers)
             .map_err(|error| error.to_string())?;
         let number = self.next_run.fetch_add(1, Ordering::Relaxed);
         let dir = self.runs.join(number.to_string());

@@ -173,7 +173,7 @@ impl Reactor {
     ) -> Result<(Self, Handle), NodeError> {
         let (events, inbox) = sync_channel(EVENTS_MAX);
         let (end, ended) = watch::channel(false);
-        let judges = Judges::start(dir, config, &ledger)?;
+        let judges = Judges::start(dir, config, &ledger, objects.clone())?;
         let mut state = State::load(
             dir,
             config,

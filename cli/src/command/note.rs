@@ -38,6 +38,12 @@ pub struct Note {
     reading: Reading,
 }
 
+/// How git is told to sign as the roster wants it.
+pub(crate) const SIGNING_HINT: &str = "tell git to sign with the key that the roster has of you:\n    \
+     git config --global gpg.format ssh\n    \
+     git config --global user.signingkey ~/.ssh/id_ed25519.pub\n    \
+     git config --global commit.gpgsign true";
+
 /// What came of it.
 #[derive(Serialize)]
 struct Sent {
@@ -236,12 +242,7 @@ impl<'a> Writer<'a> {
         }
         Err(
             CommandError::usage("your git does not sign with an SSH key, and notes are signed")
-                .hint(
-                    "tell it to, with the key that the roster has of you:\n    \
-             git config --global gpg.format ssh\n    \
-             git config --global user.signingkey ~/.ssh/id_ed25519.pub\n    \
-             git config --global commit.gpgsign true",
-                ),
+                .hint(SIGNING_HINT),
         )
     }
 
@@ -350,7 +351,7 @@ fn scratch(source: &Source, ledger: &Path) -> Result<tempfile::TempDir, CommandE
 }
 
 /// The reason in a line of `git push --porcelain`: what stands in the last pair of brackets.
-fn reason_in(line: &str) -> &str {
+pub(crate) fn reason_in(line: &str) -> &str {
     let summary = line.split('\t').nth(1).unwrap_or(line);
     summary
         .split_once('(')

@@ -8,13 +8,14 @@ use clap::Args;
 use gdo_node::audit::store::{self, Hashed};
 use gdo_node::audit::{Counts, Subject, Verified, VerifyError, verify};
 use gdo_node::config::Isolation;
-use gdo_node::judge::Judge;
+use gdo_node::judge::{Judge, Layers};
 use gdo_node::refs::Refs;
 use gdo_runtime::HelperCommand;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::error::CommandError;
+use crate::lfs;
 use crate::output;
 use crate::scratch::Scratch;
 use crate::source::{Reading, Source};
@@ -56,7 +57,7 @@ impl Verify {
         let hashed = store::check(&source.ledger).map_err(failed)?;
         let scratch = Scratch::new(Some(&source.ledger))?;
         let judge = if self.rerun {
-            Some(self.judge(&scratch)?)
+            Some(self.judge(&scratch, lfs::around(dir))?)
         } else {
             None
         };
@@ -81,19 +82,16 @@ impl Verify {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn judge(&self, scratch: &Scratch) -> Result<Judge, CommandError> {
+    fn judge(&self, scratch: &Scratch, layers: Layers) -> Result<Judge, CommandError> {
         let isolation = if self.degraded {
             Isolation::Degraded
         } else {
             Isolation::Full
         };
         let ledger = std::sync::Arc::clone(scratch.ledger());
-        Ok(Judge::new(
-            &scratch.node_dir()?,
-            isolation,
-            ledger,
-            HelperCommand::this_program(),
-        )?)
+        let helper = HelperCommand::this_program();
+        let judge = Judge::new(&scratch.node_dir()?, isolation, ledger, helper)?;
+        Ok(judge.with_layers(layers))
     }
 }
 

@@ -9,6 +9,7 @@ use gdo_core::policy::BLOB_BYTES_DEFAULT;
 use gdo_runtime::ImageCache;
 
 use crate::error::CommandError;
+use crate::lfs;
 use crate::lint::files::{DirFiles, Files as _};
 use crate::lint::{self, Finding, Severity};
 use crate::output;
@@ -91,7 +92,8 @@ impl Lint {
             .into_owned();
         let mut findings = Vec::new();
         let cache = tempfile::tempdir()?;
-        if let Err(error) = ImageCache::new(cache.path()).prepare(layout) {
+        let layers = lfs::around(Some(&self.dapp));
+        if let Err(error) = ImageCache::new(cache.path()).prepare_from(layout, &*layers) {
             findings.push(Finding::new(
                 Severity::Error,
                 name.clone(),
@@ -104,7 +106,7 @@ impl Lint {
             if bytes > BLOB_BYTES_DEFAULT {
                 let file = format!("{name}/blobs/sha256/{}", blob.file_name().to_string_lossy());
                 let message = format!(
-                    "{bytes} bytes: a ledger takes {BLOB_BYTES_DEFAULT} unless limits.blob_bytes_max says more"
+                    "{bytes} bytes: a ledger takes {BLOB_BYTES_DEFAULT} unless limits.blob_bytes_max says more; 'gdo image import --dapp' and 'gdo image migrate' make layers pointers"
                 );
                 findings.push(Finding::new(Severity::Warning, file, message));
             }

@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::{said, word};
 use crate::error::CommandError;
+use crate::lfs;
 use crate::output;
 use crate::revision;
 use crate::source::{Reading, Source};
@@ -68,7 +69,10 @@ impl Run {
         } else {
             Some(Source::open(dir, self.reading)?)
         };
-        let trial = Trial::new(source.as_ref().map(|source| &source.ledger), self.degraded)?;
+        let dapp = Path::new(&self.dapp);
+        let layers = lfs::around(if dapp.is_dir() { Some(dapp) } else { dir });
+        let over = source.as_ref().map(|source| &source.ledger);
+        let trial = Trial::new(over, self.degraded, layers)?;
         let base = tree(&trial, source.as_ref(), &self.base)?;
         let after = tree(&trial, source.as_ref(), &self.candidate)?;
         let dapp = match &source {
@@ -179,7 +183,7 @@ fn shell(trial: &Trial, dapp: &Dapp, candidate: &Candidate<'_>) -> Result<ExitCo
     std::fs::create_dir(&layout)?;
     ledger.checkout_tree(&image, &layout, CheckoutCaps::default())?;
     let image = ImageCache::new(&trial.path().join("shell"))
-        .prepare(&layout)
+        .prepare_from(&layout, trial.layers())
         .map_err(CommandError::usage)?;
     let input: PathBuf = trial.path().join("input");
     std::fs::create_dir(&input)?;

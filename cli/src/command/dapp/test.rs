@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::{said, word};
 use crate::error::CommandError;
+use crate::lfs;
 use crate::output;
 use crate::trial::{Candidate, Dapp, Trial};
 
@@ -45,7 +46,7 @@ struct Tested {
 impl Test {
     pub(super) fn run(self, json: bool) -> Result<ExitCode, CommandError> {
         let cases = cases(&self.dapp)?;
-        let trial = Trial::new(None, self.degraded)?;
+        let trial = Trial::new(None, self.degraded, lfs::around(Some(&self.dapp)))?;
         let dapp = trial.dapp_in(&self.dapp)?;
         let mut tested = Vec::new();
         for case in &cases {

@@ -1,0 +1,87 @@
+//! `gdo image list`: the images of the ledger.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::shelf;
+use crate::error::CommandError;
+use crate::output;
+use crate::source::{Reading, Source};
+
+/// How to read the ledger.
+#[derive(Args, Debug)]
+pub struct List {
+    #[command(flatten)]
+    reading: Reading,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    path: String,
+    digest: Option<String>,
+    tag: Option<String>,
+    platforms: Vec<String>,
+    /// Sum of the sizes of all layers, each counted once.
+    bytes: u64,
+    /// Why the image cannot be read.
+    problem: Option<String>,
+}
+
+impl List {
+    pub(super) fn run(self, dir: Option<&Path>, json: bool) -> Result<ExitCode, CommandError> {
+        let source = Source::open(dir, self.reading)?;
+        let mut listed = Vec::new();
+        for folder in shelf::folders(&source.ledger, &source.tree)? {
+            let found = shelf::description(&source.ledger, &source.tree, &folder);
+            let path = folder.as_str().to_owned();
+            listed.push(match found {
+                Ok(image) => {
+                    let layers = image.variants.iter().flat_map(|variant| &variant.layers);
+                    let layers: std::collections::BTreeMap<_, _> =
+                        layers.map(|layer| (&layer.digest, layer.size)).collect();
+                    Listed {
+                        path,
+                        digest: Some(image.digest.to_string()),
+                        tag: image.tag.clone(),
+                        platforms: image
+                            .variants
+                            .iter()
+                            .map(|variant| variant.platform.to_string())
+                            .collect(),
+                        bytes: layers.values().sum(),
+                        problem: None,
+                    }
+                }
+                Err(error) => Listed {
+                    path,
+                    digest: None,
+                    tag: None,
+                    platforms: Vec::new(),
+                    bytes: 0,
+                    problem: Some(error.to_string()),
+                },
+            });
+        }
+        if json {
+            output::json(&listed)?;
+        } else {
+            listed.iter().try_for_each(Listed::print)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Listed {
+    fn print(&self) -> Result<(), CommandError> {
+        let digest = self.digest.as_deref().unwrap_or("-");
+        let short: String = digest.chars().take(12).collect();
+        let rest = match &self.problem {
+            Some(problem) => problem.clone(),
+            None => format!("{} {} bytes", self.platforms.join(" "), self.bytes),
+        };
+        output::line(&format!("{short:<12} {} {rest}", self.path))
+    }
+}

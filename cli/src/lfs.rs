@@ -1,0 +1,133 @@
+//! Layers that stand in trees as pointers, from wherever this command can get them.
+//!
+//! A clone has them in the directory of git-lfs, or fetches them with git-lfs; a node has them in its
+//! chunk store, which the daemon holds while it runs, so it is asked over the control socket.
+
+use std::io::{self, BufRead as _, BufReader, Read, Write as _};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use gdo_core::pointer::Pointer;
+use gdo_ledger::Ledger;
+use gdo_node::config::Config;
+use gdo_node::dir::NodeDir;
+use gdo_node::judge::{Layers, StoredLayers};
+use gdo_node::objects::Objects;
+use gdo_runtime::image::{LayerSource, NoLayers, ObjectDir};
+
+use crate::clone::GitClone;
+use crate::error::CommandError;
+use crate::place::{self, Place};
+
+/// The layers that can be had from where `start` is; none if that is neither a node nor a clone.
+#[must_use]
+pub fn around(start: Option<&Path>) -> Layers {
+    let found = place::find(start).and_then(of);
+    found.unwrap_or_else(|_| Arc::new(NoLayers))
+}
+
+/// The layers of a place.
+///
+/// # Errors
+/// Git is missing, or the node's configuration cannot be read.
+pub fn of(place: Place) -> Result<Layers, CommandError> {
+    match place {
+        Place::Clone(clone) => {
+            let objects = ObjectDir::new(&clone.lfs_objects()?);
+            Ok(Arc::new(ClonedLayers { clone, objects }))
+        }
+        Place::Node(node) => {
+            let config = Config::read(&node.config_file())?;
+            let ledger = Arc::new(Ledger::open_clone(&node.ledger())?);
+            let name = ledger_name(&ledger)?;
+            let stored = StoredLayers(Objects::new(&node, &config, ledger));
+            Ok(Arc::new(NodeLayers { node, name, stored }))
+        }
+    }
+}
+
+/// The ledger's name, as it stands in URLs.
+fn ledger_name(ledger: &Ledger) -> Result<String, CommandError> {
+    let main = ledger
+        .read_ref("refs/heads/main")
+        .map_err(CommandError::unknown)?;
+    let main = main.ok_or_else(|| CommandError::unknown("the node has no checkpoint"))?;
+    let tree = ledger.read_commit(&main)?.tree;
+    Ok(ledger.read_rules(&tree)?.ledger.name.to_string())
+}
+
+/// The layers of a clone.
+struct ClonedLayers {
+    clone: GitClone,
+    objects: ObjectDir,
+}
+
+impl ClonedLayers {
+    /// Asks git-lfs for an object; it keeps what it got. What it says goes to standard error.
+    fn fetch(&self, pointer: &Pointer) -> io::Result<()> {
+        let mut child = self
+            .clone
+            .git()
+            .args(["lfs", "smudge"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let mut input = child.stdin.take().expect("standard input is piped");
+        // Where git-lfs is missing it reads nothing; that the layer is missing is said later.
+        let _ = input.write_all(pointer.to_text().as_bytes());
+        drop(input);
+        child.wait().map(drop)
+    }
+}
+
+impl LayerSource for ClonedLayers {
+    fn open(&self, pointer: &Pointer) -> io::Result<Option<Box<dyn Read + '_>>> {
+        if !self.objects.contains(pointer) && self.clone.remote().is_some() {
+            self.fetch(pointer)?;
+        }
+        self.objects.open(pointer)
+    }
+
+    fn hint(&self) -> String {
+        self.objects.hint()
+    }
+}
+
+/// The layers of a node of this machine.
+struct NodeLayers {
+    node: NodeDir,
+    name: String,
+    stored: StoredLayers,
+}
+
+impl LayerSource for NodeLayers {
+    fn open(&self, pointer: &Pointer) -> io::Result<Option<Box<dyn Read + '_>>> {
+        let Ok(mut stream) = gdo_hooks::socket::connect(&self.node.control_socket()) else {
+            return self.stored.open(pointer);
+        };
+        let (name, oid) = (&self.name, pointer.oid);
+        let path = format!("/{name}.git/info/lfs/objects/{oid}");
+        // HTTP/1.0: the answer ends where the connection does.
+        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: gdo\r\n\r\n").as_bytes())?;
+        let mut answer = BufReader::new(stream);
+        let mut line = String::new();
+        answer.read_line(&mut line)?;
+        let code = line.split(' ').nth(1).unwrap_or_default().to_owned();
+        while !matches!(line.as_str(), "\r\n" | "") {
+            line.clear();
+            (&mut answer).take(8192).read_line(&mut line)?;
+        }
+        match code.as_str() {
+            "200" => Ok(Some(Box::new(answer))),
+            "404" => Ok(None),
+            _ => Err(io::Error::other(format!(
+                "the node answered {code} to {path}"
+            ))),
+        }
+    }
+
+    fn hint(&self) -> String {
+        self.stored.hint()
+    }
+}
