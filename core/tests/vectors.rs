@@ -38,6 +38,9 @@ const VECTORS: [Vector; 12] = [
     ("wal.json", signed::wal),
 ];
 
+/// Vector files of the chunk store, whose own tests compute them.
+const OF_THE_CHUNK_STORE: [&str; 1] = ["chunks.json"];
+
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/formats/vectors")
 }
@@ -79,6 +82,7 @@ fn every_published_vector_is_computed_again() {
                 .into_owned()
         })
         .collect();
+    named.retain(|name| !OF_THE_CHUNK_STORE.contains(&name.as_str()));
     named.sort();
     assert_eq!(
         named,
