@@ -96,13 +96,9 @@ async fn upload(
     let Ok(_turn) = shared.service.upload_turn().await else {
         return busy();
     };
-    let mut body = request.into_body();
-    match shared.service.take(&mut body, pointer).await {
+    match shared.service.take(request, pointer).await {
         Ok(()) => StatusCode::OK.into_response(),
-        Err(error) => {
-            transfer::discard(&mut body, shared.service.patience).await;
-            refuse_take(&error)
-        }
+        Err(error) => refuse_take(&error),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use gdo_chunkstore::StoreError;
@@ -95,13 +96,31 @@ impl ObjectService {
         self.ask(move |objects| objects.upload(bytes)).await
     }
 
-    /// Takes a body that is an announced object, from its first byte to its last.
-    pub(super) async fn take(&self, body: &mut Body, expected: Pointer) -> Result<(), TakeError> {
-        let upload = self.begin(expected.size).await?;
-        let taken = transfer::take(body, upload, expected.size, self.patience).await;
-        let upload = taken.map_err(|(error, _)| error)?;
-        self.ask(move |_| upload.finish_as(&expected).map(drop))
-            .await
+    /// Takes a request's body that is an announced object, from its first byte to its last. What is
+    /// refused is read off, unless the client waits for the word to send it.
+    pub(super) async fn take(&self, request: Request, expected: Pointer) -> Result<(), TakeError> {
+        let waits = request.headers().contains_key(header::EXPECT);
+        let mut body = request.into_body();
+        let upload = match self.begin(expected.size).await {
+            Ok(upload) => upload,
+            Err(error) => {
+                if !waits {
+                    transfer::discard(&mut body, self.patience).await;
+                }
+                return Err(error);
+            }
+        };
+        match transfer::take(&mut body, upload, expected.size, self.patience).await {
+            Ok(upload) => {
+                self.ask(move |_| upload.finish_as(&expected).map(drop))
+                    .await
+            }
+            Err((error, upload)) => {
+                drop(upload);
+                transfer::discard(&mut body, self.patience).await;
+                Err(error)
+            }
+        }
     }
 
     /// Gives an object, or the part that `headers` ask for; `None` where there is no such object.

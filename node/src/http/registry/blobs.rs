@@ -154,14 +154,10 @@ async fn take_at_once(
     let Ok(_turn) = registry.service.upload_turn().await else {
         return busy();
     };
-    let mut body = request.into_body();
     let pointer = Pointer { oid: digest, size };
-    match registry.service.take(&mut body, pointer).await {
+    match registry.service.take(request, pointer).await {
         Ok(()) => created(&blob_path(name, &digest), &digest),
-        Err(error) => {
-            transfer::discard(&mut body, registry.service.patience).await;
-            refuse_take(&error, Code::BlobUploadInvalid)
-        }
+        Err(error) => refuse_take(&error, Code::BlobUploadInvalid),
     }
 }
 
@@ -244,8 +240,8 @@ async fn append(
     mut body: Body,
 ) -> Result<Upload, Response> {
     let (registry, name, id) = (registry.clone(), name.clone(), id.to_owned());
+    let patience = registry.service.patience;
     let task = tokio::spawn(async move {
-        let patience = registry.service.patience;
         let taken = transfer::take(&mut body, upload, u64::MAX, patience).await;
         taken.map_err(|(error, upload)| {
             match upload {
@@ -259,7 +255,7 @@ async fn append(
         Ok(Ok(upload)) => Ok(upload),
         Ok(Err((error, mut body))) => {
             if matches!(error, TakeError::Objects(_)) {
-                transfer::discard(&mut body, transfer::Patience::default()).await;
+                transfer::discard(&mut body, patience).await;
             }
             Err(refuse_take(&error, Code::BlobUploadInvalid))
         }

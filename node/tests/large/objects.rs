@@ -1,0 +1,90 @@
+//! What is kept: by the ledger for good, without it for a day.
+
+use gdo_core::id::Digest;
+use gdo_core::pointer::Pointer;
+use gdo_node::clock::wall_seconds;
+use gdo_node::objects::STAGED_SECONDS_MAX;
+
+use crate::server::{Server, noise};
+
+fn take(server: &Server, content: &[u8]) -> Pointer {
+    let pointer = Pointer {
+        oid: Digest::of(content),
+        size: content.len() as u64,
+    };
+    let mut upload = server.objects.upload(pointer.size).expect("room");
+    upload.write(content).expect("written");
+    upload.finish_as(&pointer).expect("it is what it is");
+    pointer
+}
+
+#[test]
+fn what_no_ref_points_to_is_collected_after_a_day() {
+    let server = Server::start();
+    assert_eq!(
+        server
+            .objects
+            .collect(0, &mut |_| {})
+            .expect("nothing to do"),
+        None,
+        "a node without objects has no store"
+    );
+    let named = take(&server, &noise(1, 300_000));
+    let staged = take(&server, &noise(2, 300_000));
+    server.commit(&[("named.img", named.to_text().into_bytes())]);
+    // It is in the history alone then.
+    server.commit(&[("named.img", b"gone\n".to_vec())]);
+    let now = wall_seconds();
+    server.objects.collect(now, &mut |_| {}).expect("collected");
+    let find = |pointer: &Pointer| server.objects.find(&pointer.oid).expect("asked");
+    assert_eq!(find(&staged), Some(staged), "the day is not over");
+    server
+        .objects
+        .collect(now + STAGED_SECONDS_MAX + 60, &mut |_| {})
+        .expect("collected");
+    assert_eq!(find(&named), None, "no ref holds the first commit");
+    assert_eq!(find(&staged), None);
+}
+
+#[test]
+fn what_a_ref_points_to_stays() {
+    let server = Server::start();
+    let named = take(&server, &noise(1, 300_000));
+    server.commit(&[("deep/named.img", named.to_text().into_bytes())]);
+    let later = wall_seconds() + 100 * STAGED_SECONDS_MAX;
+    server
+        .objects
+        .collect(later, &mut |_| {})
+        .expect("collected");
+    assert_eq!(server.objects.find(&named.oid).expect("asked"), Some(named));
+}
+
+#[test]
+fn an_upload_of_what_is_here_makes_it_new() {
+    let server = Server::start();
+    let staged = take(&server, &noise(1, 300_000));
+    let store = server.objects.store().expect("open");
+    store.touch(&staged.oid, 1).expect("made old");
+    let found = server.objects.find_and_touch(&staged.oid).expect("asked");
+    assert_eq!(found, Some(staged));
+    server
+        .objects
+        .collect(wall_seconds(), &mut |_| {})
+        .expect("collected");
+    assert_eq!(
+        server.objects.find(&staged.oid).expect("asked"),
+        Some(staged)
+    );
+}
+
+#[test]
+fn an_upload_that_is_dropped_names_nothing_and_gives_its_room_back() {
+    let server = Server::start();
+    let content = noise(1, 1 << 20);
+    for _ in 0..100 {
+        let mut upload = server.objects.upload(60 << 20).expect("room");
+        upload.write(&content).expect("written");
+    }
+    let found = server.objects.find(&Digest::of(&content));
+    assert_eq!(found.expect("asked"), None);
+}
