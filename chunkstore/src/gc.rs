@@ -237,7 +237,11 @@ impl Collection<'_> {
             let is_dead = found.live == 0 && !found.has_names;
             let was_dead = dead.get(pack);
             let percent = u64::from(self.options.repack_live_percent);
-            if lock(&self.store.inner.leases).is_leased(*pack) {
+            if lock(&self.store.inner.leases).is_doomed(*pack) {
+                // An earlier collection failed half way.
+                doomed.insert(*pack);
+                self.report.freed_bytes += state.bytes;
+            } else if lock(&self.store.inner.leases).is_leased(*pack) {
                 self.set_dead(*pack, was_dead, false)?;
             } else if is_dead && was_dead.is_some_and(|when| *when < self.report.generation) {
                 if lock(&self.store.inner.leases).doom(*pack) {

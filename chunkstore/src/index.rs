@@ -92,6 +92,8 @@ impl Index {
             });
         }
         fault::point("index before write");
+        #[cfg(test)]
+        crate::tests::forgetful::step().map_err(|error| StoreError::io(&self.dir, error))?;
         let mut options = WriteOptions::default();
         options.set_sync(sync);
         self.db

@@ -39,6 +39,8 @@ struct Sink {
     chunks: FrameBuilder,
     nodes: FrameBuilder,
     leased: BTreeSet<u32>,
+    /// The packs in which the object rests on what was not durable when it was found or written.
+    rest_on: BTreeSet<u32>,
     unique_bytes: u64,
     stored_bytes: u64,
 }
@@ -78,6 +80,7 @@ impl Ingest {
                 chunks: frame(Kind::Chunks)?,
                 nodes: frame(Kind::Nodes)?,
                 leased: BTreeSet::new(),
+                rest_on: BTreeSet::new(),
                 unique_bytes: 0,
                 stored_bytes: 0,
             },
@@ -133,7 +136,7 @@ impl Ingest {
             came_unix_seconds: self.arrived_unix_seconds,
         };
         let log = &sink.store.inner.log;
-        log.commit(&[Change::Name(object)], &sink.leased)?;
+        log.commit(&[Change::Name(object)], &sink.rest_on)?;
         Ok(Ingested {
             pointer: found,
             manifest,
@@ -215,7 +218,12 @@ impl Sink {
 
     /// Whether the store has it in a pack that stays; the pack is leased then.
     fn lease_place(&mut self, kind: Kind, id: &[u8; 32]) -> Result<bool, StoreError> {
-        let places = self.store.inner.log.places(kind, id)?;
+        let log = &self.store.inner.log;
+        if let Some(place) = log.waiting_place(kind, id) {
+            self.rest_on.insert(place.pack);
+            return Ok(self.lease(place.pack));
+        }
+        let places = log.places(kind, id)?;
         Ok(places.iter().any(|place| self.lease(place.pack)))
     }
 
@@ -242,6 +250,7 @@ impl Sink {
         };
         self.stored_bytes += record.bytes();
         let (pack, _) = self.store.inner.log.append(&record)?;
+        self.rest_on.insert(pack);
         let is_leased = self.lease(pack);
         debug_assert!(is_leased, "a pack that was just written to is not deleted");
         Ok(())

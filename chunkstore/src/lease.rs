@@ -108,6 +108,11 @@ impl Leases {
         self.last.get(&pack) == Some(&self.generation)
     }
 
+    /// Whether a pack is being deleted.
+    pub(crate) fn is_doomed(&self, pack: u32) -> bool {
+        self.doomed.contains(&pack)
+    }
+
     /// A doomed pack is gone, and its number is not used again.
     pub(crate) fn forget(&mut self, pack: u32) {
         self.last.remove(&pack);

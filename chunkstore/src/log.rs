@@ -149,14 +149,18 @@ impl Log {
         lock(&self.table).clone()
     }
 
+    /// Where a chunk or node lies that was appended and is not durable yet.
+    pub(crate) fn waiting_place(&self, kind: Kind, id: &[u8; 32]) -> Option<Location> {
+        lock(&self.writer).place(&id_prefix(kind, id))
+    }
+
     /// Where a chunk or node lies and was not found broken, the latest place first.
     ///
     /// # Errors
     /// The index cannot be read.
     pub(crate) fn places(&self, kind: Kind, id: &[u8; 32]) -> Result<Vec<Location>, StoreError> {
-        let prefix = id_prefix(kind, id);
         // In the order in which a place moves on, so that none is missed.
-        if let Some(place) = lock(&self.writer).place(&prefix) {
+        if let Some(place) = self.waiting_place(kind, id) {
             return Ok(vec![place]);
         }
         let mut places = self.all_places(kind, id)?;
@@ -268,8 +272,8 @@ impl Log {
         }
     }
 
-    /// Makes durable and indexes everything that was appended, and the changes with it, if no write
-    /// of the packs that they rest on has failed.
+    /// Makes durable and indexes everything that was appended, and the changes with it, if none of
+    /// the packs has failed in which they rest on something that was not durable.
     ///
     /// # Errors
     /// The disk fails or is full. What was appended may be gone then; what was committed is not.
@@ -352,16 +356,19 @@ impl Log {
     fn begin_pack(&self, writer: &mut Writer) -> Result<(), StoreError> {
         let number = writer.next;
         let path = self.disk.path(number);
-        let failed = |error: io::Error| StoreError::io(&path, error);
-        let file = self.disk.create(number).map_err(failed)?;
+        // A number is used once, even if this fails half way.
         writer.next = number
             .checked_add(1)
             .expect("there are fewer packs than 2^32");
-        if let Err(error) = file.write_at(&encode_pack_header(number), 0) {
-            // What is left is an empty pack, which the next open removes.
+        let made = self.disk.create(number).and_then(|file| {
+            file.write_at(&encode_pack_header(number), 0)?;
+            Ok(file)
+        });
+        let file = made.map_err(|error| {
+            // If this fails too, an empty pack is left, which the next open removes.
             let _ = self.disk.remove(number);
-            return Err(failed(error));
-        }
+            StoreError::io(&path, error)
+        })?;
         writer.pack = Some(Active {
             number,
             file,

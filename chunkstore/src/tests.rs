@@ -18,7 +18,10 @@ use crate::store::{Options, Store, index_dir, packs_dir, take_lock};
 
 mod basics;
 mod collect;
+mod crash;
 mod damage;
+pub(crate) mod forgetful;
+mod kill;
 
 /// Bytes that look random and are the same for the same seed.
 pub(crate) fn noise(seed: u64, bytes: usize) -> Vec<u8> {

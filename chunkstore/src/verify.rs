@@ -15,7 +15,7 @@ use crate::log::{PackState, locations};
 use crate::read::ObjectReader;
 use crate::record::{Entry, Kind, PACK_HEADER_BYTES};
 use crate::scan::{Broken, Item, Scanner, Whole, read_pack_header};
-use crate::store::{Progress, Store};
+use crate::store::{Progress, Store, lock};
 
 /// So many damages are named; more are only counted.
 const DAMAGES_MAX: usize = 10_000;
@@ -86,8 +86,7 @@ impl Store {
         let file = match log.file(pack) {
             Ok(file) => file,
             Err(error) => {
-                // A collection may have deleted it since.
-                if log.packs().contains_key(&pack) || error.kind() != io::ErrorKind::NotFound {
+                if !self.is_going(pack) || error.kind() != io::ErrorKind::NotFound {
                     report.add(in_pack(pack, None, format!("cannot be opened: {error}")));
                 }
                 return Ok(());
@@ -121,6 +120,11 @@ impl Store {
         log.set_bad(pack, &bad)
     }
 
+    /// Whether a collection has deleted a pack or is about to.
+    fn is_going(&self, pack: u32) -> bool {
+        lock(&self.inner.leases).is_doomed(pack) || !self.inner.log.packs().contains_key(&pack)
+    }
+
     /// Checks the chunks of a record; says whether they are what their names say.
     fn verify_record(
         &self,
@@ -149,7 +153,7 @@ impl Store {
         }
         for (id, location) in locations(kind, &entries, place) {
             let is_known = log.index.contains(&Key::of_entry(kind, id, location))?;
-            if !is_known && log.packs().contains_key(&pack) {
+            if !is_known && !self.is_going(pack) {
                 let reason =
                     "the index does not know of it; make it anew with 'gdo chunks reindex'";
                 report.add(Damage {
