@@ -177,7 +177,13 @@ impl Server {
             head.extend_from_slice(&byte);
         }
         let mut hash = sha2::Sha256::new();
-        std::io::copy(&mut stream, &mut hash).expect("the server answers");
+        let mut piece = vec![0; 64 << 10];
+        loop {
+            match stream.read(&mut piece).expect("the server answers") {
+                0 => break,
+                read => hash.update(&piece[..read]),
+            }
+        }
         Digest::from_bytes(hash.finalize().into())
     }
 
