@@ -3,7 +3,7 @@
 //! A clone has them in the directory of git-lfs, or fetches them with git-lfs; a node has them in its
 //! chunk store, which the daemon holds while it runs, so it is asked over the control socket.
 
-use std::io::{self, BufRead as _, BufReader, Read, Write as _};
+use std::io::{self, Read, Write as _};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use gdo_runtime::image::{LayerSource, NoLayers, ObjectDir};
 use crate::clone::GitClone;
 use crate::error::CommandError;
 use crate::place::{self, Place};
+use crate::web::Web;
 
 /// The layers that can be had from where `start` is; none if that is neither a node nor a clone.
 #[must_use]
@@ -103,25 +104,14 @@ struct NodeLayers {
 
 impl LayerSource for NodeLayers {
     fn open(&self, pointer: &Pointer) -> io::Result<Option<Box<dyn Read + '_>>> {
-        let Ok(mut stream) = gdo_hooks::socket::connect(&self.node.control_socket()) else {
+        let path = format!("/{}.git/info/lfs/objects/{}", self.name, pointer.oid);
+        let Ok(answer) = Web::Socket(self.node.control_socket()).get(&path) else {
             return self.stored.open(pointer);
         };
-        let (name, oid) = (&self.name, pointer.oid);
-        let path = format!("/{name}.git/info/lfs/objects/{oid}");
-        // HTTP/1.0: the answer ends where the connection does.
-        stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: gdo\r\n\r\n").as_bytes())?;
-        let mut answer = BufReader::new(stream);
-        let mut line = String::new();
-        answer.read_line(&mut line)?;
-        let code = line.split(' ').nth(1).unwrap_or_default().to_owned();
-        while !matches!(line.as_str(), "\r\n" | "") {
-            line.clear();
-            (&mut answer).take(8192).read_line(&mut line)?;
-        }
-        match code.as_str() {
-            "200" => Ok(Some(Box::new(answer))),
-            "404" => Ok(None),
-            _ => Err(io::Error::other(format!(
+        match answer.code {
+            200 => Ok(Some(answer.body)),
+            404 => Ok(None),
+            code => Err(io::Error::other(format!(
                 "the node answered {code} to {path}"
             ))),
         }

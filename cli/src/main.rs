@@ -25,6 +25,7 @@ mod scratch;
 mod source;
 mod time;
 mod trial;
+mod web;
 
 use std::process::ExitCode;
 

@@ -13,6 +13,7 @@ mod import;
 mod list;
 mod migrate;
 mod name;
+mod propose;
 mod remove;
 mod shelf;
 mod show;
@@ -28,6 +29,8 @@ pub enum Image {
     Show(show::Show),
     /// Write an image for other tools, with its layers in it
     Export(export::Export),
+    /// Propose an image that somebody pushed to the node
+    Propose(propose::Propose),
     /// Remove an image from the ledger: commit that, and propose it
     Rm(remove::Remove),
     /// Turn the layers that stand in the tree into pointers to objects, and propose that
@@ -45,6 +48,7 @@ impl Image {
             Self::List(list) => list.run(dir, json),
             Self::Show(show) => show.run(dir, json),
             Self::Export(export) => export.run(dir, json),
+            Self::Propose(propose) => propose.run(dir, json),
             Self::Rm(remove) => remove.run(dir, json),
             Self::Migrate(migrate) => migrate.run(dir, json),
         }

@@ -359,3 +359,99 @@ fn what_cannot_be_imported_leaves_the_clone_as_it_was() {
     let left = left.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     assert_eq!(left.filter(|name| name.starts_with("gdo-image")).count(), 0);
 }
+
+#[test]
+fn a_pushed_image_waits_until_a_member_proposes_it() {
+    let running = Running::start();
+    let world = &running.world;
+    running.rootfs();
+    let rootfs = format!("rootfs:{}", running.path("rootfs"));
+    // Merged under one name, exported, and pushed by a stranger under another one.
+    world
+        .gdo("alice", &["image", "import", "tools", &rootfs])
+        .ends(0);
+    let target = format!("oci:{}", running.path("exported"));
+    world
+        .gdo("alice", &["image", "export", "tools", &target])
+        .ends(0);
+    let host = running.url.trim_start_matches("http://");
+    let host = host.split('/').next().expect("an address has a host");
+    let place = format!("docker://{host}/pushed:v1");
+    let copy = [
+        "copy",
+        "-q",
+        "--insecure-policy",
+        "--dest-tls-verify=false",
+        &target,
+        &place,
+    ];
+    world.run("", "skopeo", &copy);
+    let listed = running.json("node", &["image", "list", "--json"]);
+    let staged = listed
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|one| one["path"] == "pushed");
+    let propose = staged.expect("it waits")["propose"]
+        .as_str()
+        .expect("a command")
+        .to_owned();
+    world
+        .gdo("node", &["image", "list"])
+        .ends(0)
+        .tells(&propose);
+    let image = propose
+        .strip_prefix("gdo image propose ")
+        .expect("the command")
+        .to_owned();
+    assert!(image.starts_with("pushed@sha256:"), "{image}");
+
+    running.pull("alice");
+    world
+        .gdo("alice", &["image", "propose", &image, "--tag", "v1"])
+        .ends(0)
+        .tells("proposed  ");
+    let shown = |name: &str| running.json("alice", &["image", "show", name, "--json"]);
+    let (pushed, tools) = (shown("pushed"), shown("tools"));
+    assert_eq!(
+        pushed["variants"][0]["config"],
+        tools["variants"][0]["config"]
+    );
+    assert_eq!(
+        pushed["variants"][0]["layers"],
+        tools["variants"][0]["layers"]
+    );
+    assert_eq!(pushed["tag"], "v1");
+
+    let absent = format!("pushed@sha256:{}", "0".repeat(64));
+    world
+        .gdo("alice", &["image", "propose", &absent])
+        .ends(1)
+        .talks("kept for a day");
+    world
+        .gdo("alice", &["image", "propose", "pushed:v1"])
+        .ends(2)
+        .talks("NAME@sha256:");
+    let escape = format!("../x@sha256:{}", "0".repeat(64));
+    world
+        .gdo("alice", &["image", "propose", &escape])
+        .ends(2)
+        .talks("cannot be named");
+    // From a clone of the node's directory it is asked over the control socket.
+    let local = running.path("node/ledger.git");
+    world.run("alice", "git", &["remote", "set-url", "origin", &local]);
+    world
+        .gdo(
+            "alice",
+            &[
+                "image",
+                "propose",
+                &image,
+                "--path",
+                "jobs/image",
+                "--no-push",
+            ],
+        )
+        .ends(0)
+        .tells("committed ");
+}

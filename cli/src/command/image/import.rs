@@ -26,24 +26,6 @@ pub struct Import {
     /// oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:TAG], rootfs:DIR or rootfs:TAR
     #[arg(value_name = "SOURCE", required_unless_present_any = ["dapp", "path"])]
     source: Option<String>,
-    /// The image of this dapp instead: it goes to .gdo/dapps/DAPP/image
-    #[arg(long, value_name = "DAPP", conflicts_with = "path")]
-    dapp: Option<DappName>,
-    /// Into this folder of the tree instead
-    #[arg(long, value_name = "FOLDER")]
-    path: Option<String>,
-    /// The image's name in its index [default: the source's own, else latest]
-    #[arg(long, value_name = "TAG")]
-    tag: Option<String>,
-    /// Keep this platform of an image for several; of a rootfs, what it is for (more than once)
-    #[arg(long, value_name = "OS/ARCH")]
-    platform: Vec<Platform>,
-    /// Keep compressed layers, and with them the manifest's digest and signatures
-    #[arg(long)]
-    keep_original: bool,
-    /// Keep set-id bits; validators run without them
-    #[arg(long)]
-    allow_setid: bool,
     /// Of a rootfs: the command, a word each time
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     entrypoint: Vec<String>,
@@ -56,6 +38,31 @@ pub struct Import {
     /// Of a rootfs: the directory that the command runs in
     #[arg(long, value_name = "DIR")]
     workdir: Option<String>,
+    #[command(flatten)]
+    taking: Taking,
+}
+
+/// How an image is taken, wherever it comes from.
+#[derive(Args, Debug)]
+pub(super) struct Taking {
+    /// The image of this dapp instead: it goes to .gdo/dapps/DAPP/image
+    #[arg(long, value_name = "DAPP", conflicts_with = "path")]
+    pub(super) dapp: Option<DappName>,
+    /// Into this folder of the tree instead
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) path: Option<String>,
+    /// The image's name in its index [default: the source's own, else latest]
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
+    /// Keep this platform of an image for several; of a rootfs, what it is for (more than once)
+    #[arg(long, value_name = "OS/ARCH")]
+    platform: Vec<Platform>,
+    /// Keep compressed layers, and with them the manifest's digest and signatures
+    #[arg(long)]
+    keep_original: bool,
+    /// Keep set-id bits; validators run without them
+    #[arg(long)]
+    allow_setid: bool,
     /// What the commit says [default: what was imported]
     #[arg(long, short = 'm', value_name = "TEXT")]
     message: Option<String>,
@@ -85,13 +92,49 @@ struct ToldVariant<'a> {
 
 impl Import {
     pub(super) fn run(self, dir: Option<&Path>, json: bool) -> Result<ExitCode, CommandError> {
-        let (folder, source) = self.subject()?;
+        let words = [self.name.as_deref(), self.source.as_deref()];
+        let (dapp, path) = (self.taking.dapp.as_ref(), self.taking.path.as_deref());
+        let (folder, source) = name::pair(words, dapp, path)?;
+        let source: Source = source.parse().map_err(CommandError::usage)?;
         let desk = Desk::open(dir)?;
-        desk.check(self.ending)?;
+        let process = Process {
+            entrypoint: self.entrypoint,
+            cmd: self.cmd,
+            env: self.env,
+            working_dir: self.workdir,
+        };
+        self.taking.check(&desk)?;
+        self.taking.take(&desk, &folder, &source, process, json)
+    }
+}
+
+impl Taking {
+    /// Whether what is taken could be pushed, before anything is done.
+    pub(super) fn check(&self, desk: &Desk) -> Result<(), CommandError> {
+        desk.check(self.ending)
+    }
+
+    /// Imports, commits and proposes.
+    pub(super) fn take(
+        self,
+        desk: &Desk,
+        folder: &RepoPath,
+        source: &Source,
+        process: Process,
+        json: bool,
+    ) -> Result<ExitCode, CommandError> {
+        let options = Options {
+            tag: self.tag,
+            platforms: self.platform,
+            keep_original: self.keep_original,
+            allow_set_id: self.allow_setid,
+            process,
+            caps: import::Caps::default(),
+        };
         let scratch = desk.scratch()?;
         let made = scratch.path().join("image");
         let mut bar = Bytes::new("importing");
-        let imported = import::import(&source, &made, &desk.objects, &self.options(), &mut |now| {
+        let imported = import::import(source, &made, &desk.objects, &options, &mut |now| {
             bar.tell(now.done_bytes, now.total_bytes);
         });
         drop(bar);
@@ -99,46 +142,19 @@ impl Import {
         for note in &imported.notes {
             eprintln!("gdo: {note}");
         }
-        desk.put(&made, &folder, scratch.path())?;
-        let layers = imported
-            .variants
-            .iter()
-            .flat_map(|variant| variant.layers.clone());
-        let layers: Vec<Pointer> = layers.collect();
+        desk.put(&made, folder, scratch.path())?;
+        let variants = imported.variants.iter();
+        let layers: Vec<Pointer> = variants.flat_map(|one| one.layers.clone()).collect();
         let message = self
             .message
-            .clone()
-            .unwrap_or_else(|| message(&folder, &source, &imported));
+            .unwrap_or_else(|| message(folder, source, &imported));
         let outcome = desk.finish(&[folder.as_str()], &message, &layers, self.ending)?;
         if json {
-            output::json(&told(&folder, &imported, &outcome))?;
+            output::json(&told(folder, &imported, &outcome))?;
         } else {
-            print(&folder, &imported, &outcome)?;
+            print(folder, &imported, &outcome)?;
         }
         outcome.end()
-    }
-
-    /// Where the image goes, and where it comes from.
-    fn subject(&self) -> Result<(RepoPath, Source), CommandError> {
-        let words = [self.name.as_deref(), self.source.as_deref()];
-        let (folder, source) = name::pair(words, self.dapp.as_ref(), self.path.as_deref())?;
-        Ok((folder, source.parse().map_err(CommandError::usage)?))
-    }
-
-    fn options(&self) -> Options {
-        Options {
-            tag: self.tag.clone(),
-            platforms: self.platform.clone(),
-            keep_original: self.keep_original,
-            allow_set_id: self.allow_setid,
-            process: Process {
-                entrypoint: self.entrypoint.clone(),
-                cmd: self.cmd.clone(),
-                env: self.env.clone(),
-                working_dir: self.workdir.clone(),
-            },
-            caps: import::Caps::default(),
-        }
     }
 }
 

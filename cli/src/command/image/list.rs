@@ -4,11 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
-use serde::Serialize;
+use gdo_node::control;
+use gdo_node::dir::NodeDir;
+use serde::{Deserialize, Serialize};
 
 use super::shelf;
 use crate::error::CommandError;
 use crate::output;
+use crate::place::Place;
 use crate::source::{Reading, Source};
 
 /// How to read the ledger.
@@ -28,6 +31,23 @@ struct Listed {
     bytes: u64,
     /// Why the image cannot be read.
     problem: Option<String>,
+    /// Of an image that was pushed and not proposed yet: how it is proposed.
+    propose: Option<String>,
+}
+
+/// What a node tells of its images.
+#[derive(Deserialize)]
+struct Answer {
+    images: Vec<Known>,
+}
+
+#[derive(Deserialize)]
+struct Known {
+    name: String,
+    source: String,
+    digest: String,
+    bytes: u64,
+    tags: Vec<String>,
 }
 
 impl List {
@@ -53,6 +73,7 @@ impl List {
                             .collect(),
                         bytes: layers.values().sum(),
                         problem: None,
+                        propose: None,
                     }
                 }
                 Err(error) => Listed {
@@ -62,8 +83,12 @@ impl List {
                     platforms: Vec::new(),
                     bytes: 0,
                     problem: Some(error.to_string()),
+                    propose: None,
                 },
             });
+        }
+        if let Place::Node(node) = &source.place {
+            listed.extend(staged(node)?);
         }
         if json {
             output::json(&listed)?;
@@ -74,8 +99,33 @@ impl List {
     }
 }
 
+/// The images that were pushed and not proposed yet; a node that does not run has none to tell.
+fn staged(node: &NodeDir) -> Result<Vec<Listed>, CommandError> {
+    let Ok(answer) = control::ask(&node.control_socket(), "/v1/images") else {
+        return Ok(Vec::new());
+    };
+    let answer: Answer = serde_json::from_str(&answer).map_err(CommandError::unknown)?;
+    let staged = answer
+        .images
+        .into_iter()
+        .filter(|known| known.source == "staged");
+    let listed = |known: Known| Listed {
+        propose: Some(format!("gdo image propose {}@{}", known.name, known.digest)),
+        path: known.name,
+        digest: None,
+        tag: known.tags.into_iter().next(),
+        platforms: Vec::new(),
+        bytes: known.bytes,
+        problem: None,
+    };
+    Ok(staged.map(listed).collect())
+}
+
 impl Listed {
     fn print(&self) -> Result<(), CommandError> {
+        if let Some(propose) = &self.propose {
+            return output::line(&format!("{:<12} {} {propose}", "staged", self.path));
+        }
         let digest = self.digest.as_deref().unwrap_or("-");
         let short: String = digest.chars().take(12).collect();
         let rest = match &self.problem {

@@ -1,0 +1,113 @@
+//! Asks a node over HTTP: on its control socket, or where a clone's remote is.
+//!
+//! Requests are HTTP/1.0, so that an answer ends where its connection does. No TLS: a node behind a
+//! proxy is asked with other tools.
+
+use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gdo_node::dir::NodeDir;
+
+/// How long a node may be silent.
+const SILENCE: Duration = Duration::from_secs(60);
+/// No line of a head is longer.
+const LINE_BYTES_MAX: u64 = 16 << 10;
+
+/// Where a node answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Web {
+    /// `host:port`.
+    Tcp(String),
+    /// The control socket.
+    Socket(PathBuf),
+}
+
+/// An answer, as far as its head.
+pub struct Answer {
+    /// The status, 200 for yes.
+    pub code: u16,
+    /// The rest of it.
+    pub body: Box<dyn Read>,
+}
+
+impl Web {
+    /// The node that a remote's address leads to; `None` if this program cannot ask it.
+    #[must_use]
+    pub fn of_remote(url: &str) -> Option<Self> {
+        if let Some(rest) = url.strip_prefix("http://") {
+            let host = rest.split('/').next()?;
+            let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+            let has_port = host
+                .rsplit_once(':')
+                .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+            let host = if has_port {
+                host.to_owned()
+            } else {
+                format!("{host}:80")
+            };
+            return Some(Self::Tcp(host));
+        }
+        let path = url.strip_prefix("file://").unwrap_or(url);
+        let node = NodeDir::find(Path::new(path)).filter(|_| path.starts_with('/'))?;
+        Some(Self::Socket(node.control_socket()))
+    }
+
+    /// Asks for `path`.
+    ///
+    /// # Errors
+    /// Nobody answers, or not in HTTP.
+    pub fn get(&self, path: &str) -> io::Result<Answer> {
+        match self {
+            Self::Socket(socket) => get(gdo_hooks::socket::connect(socket)?, "gdo", path),
+            Self::Tcp(host) => {
+                let stream = TcpStream::connect(host)?;
+                stream.set_read_timeout(Some(SILENCE))?;
+                get(stream, host, path)
+            }
+        }
+    }
+}
+
+fn get(mut stream: impl Read + Write + 'static, host: &str, path: &str) -> io::Result<Answer> {
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: */*\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = BufReader::new(stream);
+    let mut line = String::new();
+    (&mut answer).take(LINE_BYTES_MAX).read_line(&mut line)?;
+    let code = line.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let code = code.ok_or_else(|| io::Error::other(format!("{host} does not answer in HTTP")))?;
+    while !matches!(line.as_str(), "\r\n" | "\n" | "") {
+        line.clear();
+        (&mut answer).take(LINE_BYTES_MAX).read_line(&mut line)?;
+    }
+    Ok(Answer {
+        code,
+        body: Box::new(answer),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Web;
+
+    #[test]
+    fn the_address_of_a_remote_is_found_or_it_is_none() {
+        let tcp = |host: &str| Some(Web::Tcp(host.to_owned()));
+        assert_eq!(
+            Web::of_remote("http://hub:7420/makers.git"),
+            tcp("hub:7420")
+        );
+        assert_eq!(Web::of_remote("http://alice@hub/makers.git"), tcp("hub:80"));
+        assert_eq!(Web::of_remote("http://[::1]:7420/x.git"), tcp("[::1]:7420"));
+        for other in [
+            "https://hub/x.git",
+            "git@hub:x.git",
+            "ssh://hub/x.git",
+            "../x.git",
+        ] {
+            assert_eq!(Web::of_remote(other), None, "{other}");
+        }
+    }
+}
