@@ -236,6 +236,7 @@ pub(super) fn explain_objects(error: &ObjectsError) -> (StatusCode, String) {
         ObjectsError::StagingFull { .. }
         | ObjectsError::DiskFull { .. }
         | ObjectsError::Store(StoreError::Full { .. }) => StatusCode::INSUFFICIENT_STORAGE,
+        ObjectsError::Store(StoreError::Locked { .. }) => StatusCode::SERVICE_UNAVAILABLE,
         ObjectsError::Store(StoreError::Mismatch { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
         ObjectsError::Store(StoreError::Missing { .. }) => StatusCode::NOT_FOUND,
         ObjectsError::Write { source } if source.kind() == ErrorKind::StorageFull => {

@@ -10,6 +10,7 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use gdo_core::delta::Operation;
 use gdo_core::path::RepoPath;
@@ -68,14 +69,15 @@ impl Objects {
 
     /// What is here of an object, looked for in the store and where git-lfs puts it.
     fn has(&self, pointer: &Pointer) -> Result<Held, ObjectsError> {
-        if let Some(found) = self.find_and_touch(&pointer.oid)? {
-            return Ok(if found.size == pointer.size {
-                Held::Whole
-            } else {
-                Held::Other(found.size)
-            });
-        }
         let file = lfs_file(self.ledger().dir(), pointer);
+        if let Some(found) = self.find_and_touch(&pointer.oid)? {
+            if found.size != pointer.size {
+                return Ok(Held::Other(found.size));
+            }
+            // git-lfs does not know what is in the store. What stays goes with the next collection.
+            let _ = fs::remove_file(&file);
+            return Ok(Held::Whole);
+        }
         match fs::symlink_metadata(&file) {
             Ok(about) if about.is_file() && about.len() == pointer.size => {
                 self.take_file(&file, pointer)?;
@@ -113,6 +115,29 @@ enum Held {
     /// The object of this hash has so many bytes: the pointer is wrong.
     Other(u64),
     Nothing,
+}
+
+/// Removes what git-lfs has put into a repository and no proposal asked for since `oldest`; gives how
+/// many files.
+pub(super) fn remove_left_files(repository: &Path, oldest: SystemTime) -> usize {
+    let mut removed = 0;
+    let mut open = vec![repository.join("lfs")];
+    while let Some(dir) = open.pop() {
+        // Whatever cannot be read or removed is tried again later.
+        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+            let Ok(about) = entry.metadata() else {
+                continue;
+            };
+            if about.is_dir() {
+                open.push(entry.path());
+            } else if about.modified().is_ok_and(|time| time < oldest)
+                && fs::remove_file(entry.path()).is_ok()
+            {
+                removed += 1;
+            }
+        }
+    }
+    removed
 }
 
 /// Where git-lfs puts an object when the remote is a directory.

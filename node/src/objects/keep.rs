@@ -2,10 +2,12 @@
 //! for a day.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, UNIX_EPOCH};
 
 use gdo_chunkstore::{GcOptions, GcReport, Progress};
 use gdo_core::id::Digest;
 
+use super::check::remove_left_files;
 use super::{Objects, STAGED_SECONDS_MAX};
 use crate::error::ObjectsError;
 
@@ -35,6 +37,15 @@ impl Objects {
         now: i64,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Option<Collected>, ObjectsError> {
+        let oldest = u64::try_from(now - STAGED_SECONDS_MAX).unwrap_or(0);
+        let oldest = UNIX_EPOCH + Duration::from_secs(oldest);
+        let left = remove_left_files(self.ledger().dir(), oldest);
+        if left > 0 {
+            tracing::debug!(
+                left,
+                "removed large files of pushes by path that never came"
+            );
+        }
         let Some(store) = self.existing()? else {
             return Ok(None);
         };

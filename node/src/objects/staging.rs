@@ -13,6 +13,9 @@ use gdo_core::pointer::Pointer;
 
 use crate::error::ObjectsError;
 
+/// What an object counts at the least: its names and its place in the index take room, too.
+const OBJECT_BYTES_MIN: u64 = 4 << 10;
+
 /// What is staged and what is on its way.
 #[derive(Debug)]
 pub(super) struct Staging {
@@ -78,20 +81,24 @@ impl Staging {
     pub(super) fn add(&mut self, pointer: &Pointer) {
         // What is not counted yet is found when it is.
         if let Some(objects) = &mut self.objects
-            && objects.insert(pointer.oid, pointer.size).is_none()
+            && objects.insert(pointer.oid, weight(pointer)).is_none()
         {
-            self.staged = self.staged.saturating_add(pointer.size);
+            self.staged = self.staged.saturating_add(weight(pointer));
         }
     }
 
     /// An object is named now.
     pub(super) fn remove(&mut self, oid: &Digest) {
         if let Some(objects) = &mut self.objects
-            && let Some(size) = objects.remove(oid)
+            && let Some(bytes) = objects.remove(oid)
         {
-            self.staged = self.staged.saturating_sub(size);
+            self.staged = self.staged.saturating_sub(bytes);
         }
     }
+}
+
+fn weight(pointer: &Pointer) -> u64 {
+    pointer.size.max(OBJECT_BYTES_MIN)
 }
 
 /// The room for uploads at one moment: to tell beforehand what will not fit.
@@ -130,59 +137,60 @@ mod tests {
         }
     }
 
+    const KIB: u64 = 1 << 10;
+
     fn counted(objects: &[Pointer]) -> Staging {
-        let mut staging = Staging::new(100);
+        let mut staging = Staging::new(100 * KIB);
         staging.count(objects);
         staging
     }
 
     #[test]
     fn what_is_staged_and_what_is_on_its_way_share_one_bound() {
-        let mut staging = counted(&[pointer("a", 40)]);
-        staging.reserve(60).expect("it just fits");
+        let mut staging = counted(&[pointer("a", 40 * KIB)]);
+        staging.reserve(60 * KIB).expect("it just fits");
         let full = staging.reserve(1).expect_err("nothing is left");
         assert!(matches!(
             full,
-            ObjectsError::StagingFull {
-                bytes: 1,
-                held: 100,
-                max: 100
-            }
+            ObjectsError::StagingFull { bytes: 1, held, max } if held == max
         ));
-        staging.release(60);
-        staging.reserve(60).expect("room was given back");
+        staging.release(60 * KIB);
+        staging.reserve(60 * KIB).expect("room was given back");
     }
 
     #[test]
     fn an_object_that_never_fits_is_told_apart() {
-        let error = counted(&[]).reserve(101).expect_err("too large");
-        assert!(matches!(
-            error,
-            ObjectsError::TooLarge {
-                bytes: 101,
-                max: 100
-            }
-        ));
+        let error = counted(&[]).reserve(100 * KIB + 1).expect_err("too large");
+        assert!(matches!(error, ObjectsError::TooLarge { .. }));
     }
 
     #[test]
     fn an_object_counts_once_and_no_more_when_it_is_named() {
-        let mut staging = counted(&[pointer("a", 60)]);
-        staging.add(&pointer("a", 60));
-        staging.reserve(40).expect("60 are staged");
+        let mut staging = counted(&[pointer("a", 60 * KIB)]);
+        staging.add(&pointer("a", 60 * KIB));
+        staging.reserve(40 * KIB).expect("60 are staged");
         staging.remove(&Digest::of(b"a"));
         staging.remove(&Digest::of(b"a"));
-        staging.reserve(60).expect("40 are reserved");
+        staging.reserve(60 * KIB).expect("40 are reserved");
+        assert!(staging.reserve(1).is_err());
+    }
+
+    #[test]
+    fn many_small_objects_fill_it_too() {
+        let mut staging = counted(&[]);
+        for number in 0..25 {
+            staging.add(&pointer(&number.to_string(), 1));
+        }
         assert!(staging.reserve(1).is_err());
     }
 
     #[test]
     fn what_is_on_its_way_outlives_a_new_count() {
-        let mut staging = counted(&[pointer("a", 60)]);
-        staging.reserve(40).expect("it fits");
+        let mut staging = counted(&[pointer("a", 60 * KIB)]);
+        staging.reserve(40 * KIB).expect("it fits");
         staging.forget();
         staging.count(&[]);
-        assert!(staging.reserve(61).is_err());
-        staging.reserve(60).expect("40 are reserved");
+        assert!(staging.reserve(61 * KIB).is_err());
+        staging.reserve(60 * KIB).expect("40 are reserved");
     }
 }

@@ -287,10 +287,7 @@ fn one_object_that_comes_many_times_at_once_is_one_object() {
         }
     });
     let path = format!("{API}/objects/{}", oid(&content));
-    assert!(
-        server.get(&path, &[]).is(200).body == content,
-        "it is whole"
-    );
+    assert_eq!(server.hash(&path), Digest::of(&content), "it is whole");
     // It counts once: 60 of 64 MiB are left.
     put(&server, &noise(2, 59 * MIB)).is(200);
 }

@@ -88,3 +88,42 @@ fn an_upload_that_is_dropped_names_nothing_and_gives_its_room_back() {
     let found = server.objects.find(&Digest::of(&content));
     assert_eq!(found.expect("asked"), None);
 }
+
+#[test]
+fn what_git_lfs_left_for_a_push_that_never_came_is_removed_after_a_day() {
+    let server = Server::start();
+    let dir = server.dir.ledger().join("lfs/objects/aa/bb");
+    std::fs::create_dir_all(&dir).expect("the directory is ours");
+    let file = dir.join("left");
+    std::fs::write(&file, "x").expect("the directory is ours");
+    let now = wall_seconds();
+    let nothing = server.objects.collect(now, &mut |_| {});
+    assert_eq!(nothing.expect("collected"), None);
+    assert!(file.exists(), "the day is not over");
+    let later = now + STAGED_SECONDS_MAX + 60;
+    server
+        .objects
+        .collect(later, &mut |_| {})
+        .expect("collected");
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_store_that_another_process_has_open_is_told() {
+    let server = Server::start();
+    std::fs::create_dir_all(server.dir.chunks()).expect("the directory is ours");
+    let other =
+        gdo_chunkstore::Store::open(&server.dir.chunks(), &gdo_chunkstore::Options::default());
+    let other = other.expect("nobody else has it yet");
+    let content = noise(1, 1000);
+    let oid = Digest::of(&content);
+    let path = format!("/books.git/info/lfs/objects/{oid}/1000");
+    let refused = server.ask("PUT", &path, &[], &content).is(503);
+    assert!(
+        refused.text().contains("in use by process"),
+        "{}",
+        refused.text()
+    );
+    drop(other);
+    server.ask("PUT", &path, &[], &content).is(200);
+}

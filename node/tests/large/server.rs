@@ -45,7 +45,6 @@ impl Default for Setting {
 pub(crate) struct Server {
     pub(crate) objects: Objects,
     pub(crate) images: Images,
-    pub(crate) ledger: Arc<Ledger>,
     pub(crate) dir: NodeDir,
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -101,7 +100,6 @@ impl Server {
         let server = Self {
             objects,
             images,
-            ledger,
             dir,
             address,
             stop: Some(stop),
