@@ -13,6 +13,9 @@ use crate::faults::{TEXT_BYTES_MAX, tell};
 use crate::image;
 use crate::rules;
 
+/// Where images stand that belong to no dapp.
+pub const IMAGES_DIR: &str = ".gdo/images";
+
 /// Reads every manifest and checks every image. `None` when one of the manifests cannot be read.
 pub fn read(candidate: &Tree, report: &mut Report) -> Option<BTreeMap<DappName, Manifest>> {
     let before = report.count();
@@ -40,6 +43,25 @@ pub fn read(candidate: &Tree, report: &mut Report) -> Option<BTreeMap<DappName, 
         image::check(candidate, &manifest.image_dir(), report);
     }
     readable.then_some(manifests)
+}
+
+/// Checks the images that belong to no dapp, each in a folder of its own.
+pub fn check_images(candidate: &Tree, report: &mut Report) {
+    let dir = format!("{IMAGES_DIR}/");
+    let mut folders = BTreeSet::new();
+    for (path, _) in candidate.under(&dir) {
+        match path[dir.len()..].split_once('/') {
+            Some((folder, _)) => drop(folders.insert(folder)),
+            None => report.file(
+                path,
+                rules::IMAGE,
+                format!("expected {IMAGES_DIR}/<name>/index.json"),
+            ),
+        }
+    }
+    for folder in folders {
+        image::check(candidate, &format!("{dir}{folder}"), report);
+    }
 }
 
 fn read_one(candidate: &Tree, folder: &str) -> Result<(DappName, Manifest), FileError> {

@@ -18,7 +18,7 @@ use gdo_dapp_sdk::error::Undecided;
 use gdo_dapp_sdk::report::Report;
 use gdo_dapp_sdk::tree::{Kind, Tree};
 
-use crate::dapps;
+use crate::dapps::{self, IMAGES_DIR};
 use crate::faults::{TEXT_BYTES_MAX, tell};
 use crate::rules;
 
@@ -32,6 +32,7 @@ pub fn validate(input: &Input, report: &mut Report) -> Result<(), Undecided> {
     let roster = read_roster(candidate, report);
     let policy = read_policy(candidate, report);
     let manifests = dapps::read(candidate, report);
+    dapps::check_images(candidate, report);
     if let Some(roster) = &roster {
         let before = read_base_roster(&input.base)?;
         for fault in guard::check_change(&before, roster) {
@@ -67,10 +68,11 @@ fn check_paths(candidate: &Tree, report: &mut Report) {
         let known = kernels
             || [POLICY_FILE, ".gdo/README.md"].contains(&path)
             || below(ROSTER_DIR)
-            || below(DAPPS_DIR);
+            || below(DAPPS_DIR)
+            || below(IMAGES_DIR);
         if !known {
             let message = format!(
-                "nothing reads this file: expected {POLICY_FILE}, {ROSTER_DIR}/<member>.toml or {DAPPS_DIR}/<name>/…"
+                "nothing reads this file: expected {POLICY_FILE}, {ROSTER_DIR}/<member>.toml, {DAPPS_DIR}/<name>/… or {IMAGES_DIR}/<name>/…"
             );
             report.file(path, rules::PATH, message);
         }

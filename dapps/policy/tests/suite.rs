@@ -304,11 +304,61 @@ fn an_image_without_one_of_its_blobs_is_refused() {
     }
 }
 
+/// The ledger with an image of its own, for two platforms, with its layer as a pointer.
+fn with_image(pointer: &str) -> Files {
+    let mut files = ledger();
+    let dir = ".gdo/images/tools";
+    put(&mut files, &format!("{dir}/oci-layout"), "{}");
+    put(&mut files, &format!("{dir}/.gitattributes"), "* -text\n");
+    let config = blob(&mut files, dir, "{}");
+    let digest = Digest::of(b"elsewhere");
+    put(&mut files, &format!("{dir}/blobs/sha256/{digest}"), pointer);
+    let layer = format!("{{\"digest\":\"sha256:{digest}\",\"size\":9}}");
+    let manifest = format!("{{\"config\":{config},\"layers\":[{layer}]}}");
+    let manifest = blob(&mut files, dir, &manifest);
+    let nested = blob(&mut files, dir, &format!("{{\"manifests\":[{manifest}]}}"));
+    let media_type = "\"mediaType\":\"application/vnd.oci.image.index.v1+json\"";
+    let nested = nested.replacen('{', &format!("{{{media_type},"), 1);
+    let index = format!("{{\"manifests\":[{nested}]}}");
+    put(&mut files, &format!("{dir}/index.json"), &index);
+    files
+}
+
+#[test]
+fn a_layer_may_be_a_pointer_to_the_object_that_the_manifest_names() {
+    let pointer = |content: &[u8], size: u64| {
+        let oid = Digest::of(content);
+        gdo_core::pointer::Pointer { oid, size }.to_text()
+    };
+    let good = pointer(b"elsewhere", 9);
+    let report = judge(&ledger(), &with_image(&good));
+    assert_eq!(report.count(), 0, "{report}");
+    let path = format!(
+        ".gdo/images/tools/blobs/sha256/{}",
+        Digest::of(b"elsewhere")
+    );
+    for (bad, expected) in [
+        (pointer(b"another", 9), "it points to"),
+        (pointer(b"elsewhere", 8), "it points to"),
+        (good.replace("size 9", "size 09"), "pointer"),
+        ("nowhere".to_owned(), "of the digest in its name"),
+    ] {
+        let report = judge(&ledger(), &with_image(&bad));
+        let named = report
+            .problems()
+            .iter()
+            .any(|p| p.path == path && p.message.contains(expected));
+        assert!(named, "expected '{expected}', got:\n{report}");
+    }
+}
+
 #[test]
 fn misspelt_paths_are_refused() {
     for path in [
         ".gdo/policies.toml",
         ".gdo/dapps/readme",
+        ".gdo/images/readme",
+        ".gdo/image/tools/index.json",
         ".gdo/roster/alice.toml.bak",
     ] {
         let base = ledger();
