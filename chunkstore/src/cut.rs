@@ -45,7 +45,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            min: 8 * 1024,
+            min: 16 * 1024,
             avg: 32 * 1024,
             max: CHUNK_BYTES_MAX,
             member: 1024,
