@@ -67,6 +67,8 @@ pub(crate) struct Start {
     pub(crate) active: Option<Active>,
     /// The number of the next pack.
     pub(crate) next: u32,
+    /// Objects of which a name was found that was never acknowledged.
+    pub(crate) named: BTreeSet<Digest>,
 }
 
 #[derive(Default)]

@@ -31,6 +31,8 @@ const BATCH_KEYS: usize = 4096;
 pub(crate) struct Indexer<'a> {
     index: &'a Index,
     batch: Batch,
+    /// The objects that were named.
+    named: BTreeSet<Digest>,
 }
 
 impl<'a> Indexer<'a> {
@@ -38,6 +40,7 @@ impl<'a> Indexer<'a> {
         Self {
             index,
             batch: Batch::default(),
+            named: BTreeSet::new(),
         }
     }
 
@@ -78,11 +81,17 @@ impl<'a> Indexer<'a> {
     ) -> Result<(), StoreError> {
         // What an earlier record said of it must be there to be deleted.
         self.write()?;
-        for first in [prefix::OBJECT, prefix::GONE] {
-            let keys = self.index.keys(&oid_prefix(first, oid))?;
-            keys.iter().for_each(|key| self.batch.delete(key));
+        let mut keys = self.index.keys(&oid_prefix(prefix::OBJECT, oid))?;
+        keys.extend(self.index.keys(&oid_prefix(prefix::GONE, oid))?);
+        // A pack that failed and was left may be read after the ones that followed it.
+        if keys.iter().any(|key| key.place() > Some(place)) {
+            return Ok(());
         }
+        keys.iter().for_each(|key| self.batch.delete(key));
         self.batch.put(&key_of_change(change, place));
+        if let Change::Name(object) = change {
+            self.named.insert(object.oid);
+        }
         Ok(())
     }
 
@@ -153,7 +162,8 @@ pub(crate) fn recover(disk: &Arc<dyn Disk>, index: &Index) -> Result<Start, Stor
             }
         }
         let is_last = packs.last() == Some(pack);
-        let Some((active, state)) = recover_pack(disk, index, *pack, state, is_last)? else {
+        let recovered = recover_pack(disk, index, *pack, state, is_last, &mut start.named)?;
+        let Some((active, state)) = recovered else {
             continue;
         };
         start.table.insert(*pack, state);
@@ -331,6 +341,7 @@ fn recover_pack(
     pack: u32,
     before: Option<PackState>,
     is_last: bool,
+    named: &mut BTreeSet<Digest>,
 ) -> Result<Option<(Active, PackState)>, StoreError> {
     let failed = |error| StoreError::io(&disk.path(pack), error);
     let file = disk.open(pack).map_err(failed)?;
@@ -373,6 +384,7 @@ fn recover_pack(
             indexer.batch.delete(&key_of_pack(pack, before));
         }
         indexer.put(&key_of_pack(pack, state));
+        named.append(&mut indexer.named);
         indexer.finish()?;
     }
     let active = Active {

@@ -22,7 +22,7 @@ use crate::ingest::Ingest;
 use crate::lease::Leases;
 use crate::log::{Change, Log, PACK_BYTES};
 use crate::read::ObjectReader;
-use crate::record::ObjectRecord;
+use crate::record::{Kind, ObjectRecord};
 use crate::recover;
 
 /// How many bytes of frames that were read are kept.
@@ -123,6 +123,7 @@ impl Store {
             Some(Key::Generation(number)) => *number,
             _ => 0,
         };
+        let named = start.named.clone();
         let inner = Inner {
             log: Log::new(disk, index, pack_bytes, start),
             options: options.clone(),
@@ -131,9 +132,44 @@ impl Store {
             gc: Mutex::new(()),
             _lock: held,
         };
-        Ok(Self {
+        let store = Self {
             inner: Arc::new(inner),
-        })
+        };
+        store.forget_parts(&named)?;
+        Ok(store)
+    }
+
+    /// Takes the names of objects away of which a part is gone: a name that was never acknowledged
+    /// kept nothing from being collected.
+    fn forget_parts(&self, named: &BTreeSet<Digest>) -> Result<(), StoreError> {
+        let mut parts = Vec::new();
+        for oid in named {
+            if !self.has_every_part(oid)? {
+                tracing::info!(%oid, "an object that was never acknowledged is not whole");
+                parts.push(Change::Forget(*oid));
+            }
+        }
+        if parts.is_empty() {
+            return Ok(());
+        }
+        self.inner.log.commit(&parts, &BTreeSet::new())
+    }
+
+    /// Whether the index knows of every part of an object.
+    fn has_every_part(&self, oid: &Digest) -> Result<bool, StoreError> {
+        let mut is_whole = true;
+        let walked = ObjectReader::open(self, oid).and_then(|mut reader| {
+            reader.walk(&mut |_| {}, &mut |span| {
+                let id = span.chunk.as_bytes();
+                is_whole &= !self.inner.log.all_places(Kind::Chunks, id)?.is_empty();
+                Ok(())
+            })
+        });
+        match walked {
+            Ok(()) => Ok(is_whole),
+            Err(StoreError::Damaged(_) | StoreError::Missing { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Begins to take an object that arrives at this time. What is written is cut, hashed and stored

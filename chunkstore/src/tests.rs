@@ -22,6 +22,8 @@ mod crash;
 mod damage;
 pub(crate) mod forgetful;
 mod kill;
+mod model;
+mod vectors;
 
 /// Bytes that look random and are the same for the same seed.
 pub(crate) fn noise(seed: u64, bytes: usize) -> Vec<u8> {

@@ -39,7 +39,7 @@ const VECTORS: [Vector; 12] = [
 ];
 
 /// Vector files of the chunk store, whose own tests compute them.
-const OF_THE_CHUNK_STORE: [&str; 1] = ["chunks.json"];
+const OF_THE_CHUNK_STORE: [&str; 2] = ["chunks.json", "pack.json"];
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/formats/vectors")

@@ -105,6 +105,15 @@ impl Key {
         }
     }
 
+    /// Where the record is that says whether there is an object.
+    pub(crate) fn place(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Object(object) => Some(object.place),
+            Self::Gone(_, place) => Some(*place),
+            _ => None,
+        }
+    }
+
     /// Whether what it is about lies in `pack`.
     pub(crate) fn is_in(&self, pack: u32) -> bool {
         match self {

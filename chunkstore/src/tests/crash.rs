@@ -204,7 +204,7 @@ fn a_machine_that_stops_at_any_step_loses_nothing_that_was_acknowledged() {
 #[test]
 #[ignore = "soak: stops the machine at every step, some minutes"]
 fn a_machine_that_stops_at_every_step_loses_nothing_that_was_acknowledged() {
-    let points = crash_at_every(1, 8);
+    let points = crash_at_every(1, 16);
     assert!(points >= 2000, "only {points} points");
 }
 
