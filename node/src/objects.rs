@@ -152,8 +152,9 @@ impl Objects {
     /// The room for uploads at this moment.
     ///
     /// # Errors
-    /// What is staged cannot be counted.
+    /// The disk is full, or what is staged cannot be counted.
     pub fn room(&self) -> Result<Room, ObjectsError> {
+        upload::check_disk(self)?;
         Ok(self.staging()?.room())
     }
 

@@ -1,10 +1,9 @@
 //! Directories, repositories and disks that are not as they should be.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
+use gdo_tests::disk::SmallDisk;
 use gdo_tests::program::noise;
 use gdo_tests::{Clone, Org, Seen};
 
@@ -140,67 +139,11 @@ fn a_clone_of_something_else_is_not_taken_for_a_ledger() {
     }
 }
 
-/// A program that only root may run, by `user`.
-fn as_root(program: &str, user: u32) -> Command {
-    if user == 0 {
-        return Command::new(program);
-    }
-    let mut command = Command::new("sudo");
-    command.args(["-n", program]);
-    command
-}
-
-/// A small file system; unmounted when it is dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: PathBuf, mib: u32) -> Self {
-        fs::create_dir(&at).expect("a new directory");
-        let owner = fs::metadata(&at).expect("it was just made").uid();
-        let options = format!("size={mib}m,mode=0755,uid={owner}");
-        let mut command = as_root("mount", owner);
-        let seen = Seen::of(
-            command
-                .args(["-t", "tmpfs", "-o", &options, "gdo-test"])
-                .arg(&at),
-        );
-        assert!(
-            seen.ok,
-            "mounting needs root, or sudo without a password: {}",
-            seen.text
-        );
-        Self(at)
-    }
-
-    /// Fills it but for so many bytes; gives the file to delete.
-    fn fill(&self, left: u64) -> PathBuf {
-        let mut command = Command::new("df");
-        let seen = Seen::of(command.args(["--output=avail", "-B1"]).arg(&self.0)).accepted();
-        let free = seen
-            .text
-            .lines()
-            .last()
-            .and_then(|line| line.trim().parse::<u64>().ok());
-        let size = free.expect("df gives a number").saturating_sub(left);
-        let file = self.0.join("filler");
-        let mut command = Command::new("fallocate");
-        let _ = Seen::of(command.args(["-l", &size.to_string()]).arg(&file)).accepted();
-        file
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let owner = fs::metadata(&self.0).map_or(0, |about| about.uid());
-        let _ = as_root("umount", owner).arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_disk_that_fills_during_a_push_costs_the_push_and_nothing_else() {
     let temp = tempfile::tempdir().expect("a temporary directory");
     let disk = SmallDisk::mount(temp.path().join("disk"), 24);
-    let mut org = Org::stopped_at("blank", disk.0.join("node"));
+    let mut org = Org::stopped_at("blank", disk.path().join("node"));
     org.start();
     let clone = org.clone("alice");
     let mut merged = 0;

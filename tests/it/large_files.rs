@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use gdo_tests::disk::SmallDisk;
 use gdo_tests::program::noise;
 use gdo_tests::sshd::Sshd;
 use gdo_tests::{Clone, Org, Seen, lfs};
@@ -188,5 +189,50 @@ fn a_node_without_large_files_opens_no_store() {
     clone.commit(&[("a.md", "hello\n")]);
     clone.propose(&[]).accepted().shows("(checkpoint 1)");
     assert!(!org.dir().join("chunks").exists(), "nobody needed it");
+    org.check();
+}
+
+#[test]
+fn a_disk_that_is_full_refuses_the_upload_in_words_and_takes_it_when_there_is_room() {
+    let temp = tempfile::tempdir().expect("a temporary directory");
+    let disk = SmallDisk::mount(temp.path().join("disk"), 96);
+    let mut org = Org::stopped_at("blank", disk.path().join("node"));
+    org.start();
+    lfs::install(org.environment());
+    let clone = org.clone("alice");
+    let content = noise(16 << 20);
+    lfs::commit(&clone, "*.img", "disk.img", &content);
+    // git-lfs would try each upload eight times, later and later.
+    clone.run(&["config", "lfs.transfer.maxretries", "1"]);
+    // From less than uploads must leave to more than that, but too little for the file.
+    for left in [0, 4 << 20, 11 << 20, 14 << 20, 20 << 20] {
+        let filler = disk.fill(left);
+        let seen = clone.propose(&[]).refused();
+        seen.shows("the node's disk is full");
+        fs::remove_file(filler).expect("it is ours");
+        assert_eq!(org.status()["height"], 0, "the node goes on");
+    }
+    clone.propose(&[]).accepted().shows("(checkpoint 1)");
+    let other = org.clone("other");
+    assert_eq!(lfs::read(&other, "disk.img"), content);
+    org.check();
+    org.stop();
+}
+
+#[test]
+fn what_was_uploaded_is_there_after_a_kill() {
+    let mut org = org();
+    let clone = org.clone("alice");
+    let content = noise(BYTES);
+    lfs::commit(&clone, "*.img", "disk.img", &content);
+    clone.run(&["lfs", "push", "origin", "HEAD"]);
+    org.kill();
+    org.start();
+    clone.run(&["remote", "set-url", "origin", org.url()]);
+    let without_lfs = ["push", "--no-verify", "origin", "HEAD:refs/for/main"];
+    let seen = Seen::of(&mut clone.git(&without_lfs)).accepted();
+    seen.shows("(checkpoint 1)");
+    let other = org.clone("other");
+    assert_eq!(lfs::read(&other, "disk.img"), content);
     org.check();
 }

@@ -9,6 +9,7 @@
 
 pub mod clone;
 pub mod dapp;
+pub mod disk;
 pub mod lfs;
 pub mod org;
 pub mod program;

@@ -229,24 +229,40 @@ pub(super) fn explain(error: &TakeError) -> (StatusCode, String) {
     }
 }
 
-/// The status and the words for what the store did not take or find.
+/// The status and the words for what the store did not take or find; where things lie on the node's
+/// disk is not the client's matter.
 pub(super) fn explain_objects(error: &ObjectsError) -> (StatusCode, String) {
     let status = match error {
         ObjectsError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        ObjectsError::StagingFull { .. }
-        | ObjectsError::DiskFull { .. }
-        | ObjectsError::Store(StoreError::Full { .. }) => StatusCode::INSUFFICIENT_STORAGE,
-        ObjectsError::Store(StoreError::Locked { .. }) => StatusCode::SERVICE_UNAVAILABLE,
-        ObjectsError::Store(StoreError::Mismatch { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
-        ObjectsError::Store(StoreError::Missing { .. }) => StatusCode::NOT_FOUND,
-        ObjectsError::Write { source } if source.kind() == ErrorKind::StorageFull => {
+        ObjectsError::StagingFull { .. } | ObjectsError::DiskFull { .. } => {
             StatusCode::INSUFFICIENT_STORAGE
         }
-        _ => {
+        ObjectsError::Store(StoreError::Mismatch { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+        ObjectsError::Store(StoreError::Missing { .. }) => StatusCode::NOT_FOUND,
+        other => {
+            let (status, text) = explain_failure(other);
             tracing::error!(%error, "a large object could not be served");
-            let text = "the node's store failed: its log says why".to_owned();
-            return (StatusCode::INTERNAL_SERVER_ERROR, text);
+            return (status, text.to_owned());
         }
     };
     (status, error.to_string())
+}
+
+/// The status and the words for what is the node's own trouble.
+fn explain_failure(error: &ObjectsError) -> (StatusCode, &'static str) {
+    let is_full = match error {
+        ObjectsError::Store(StoreError::Full { .. }) => true,
+        ObjectsError::Write { source } => source.kind() == ErrorKind::StorageFull,
+        _ => false,
+    };
+    if is_full {
+        let text = "the node's disk is full; try again when its operator has made room";
+        return (StatusCode::INSUFFICIENT_STORAGE, text);
+    }
+    if matches!(error, ObjectsError::Store(StoreError::Locked { .. })) {
+        let text = "the node's chunk store is in use by another process; try again when that ended";
+        return (StatusCode::SERVICE_UNAVAILABLE, text);
+    }
+    let text = "the node's store failed: its log says why";
+    (StatusCode::INTERNAL_SERVER_ERROR, text)
 }

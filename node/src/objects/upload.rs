@@ -37,8 +37,8 @@ impl std::fmt::Debug for Upload {
 
 impl Upload {
     pub(super) fn begin(objects: &Objects, bytes: u64) -> Result<Self, ObjectsError> {
+        check_disk(objects)?;
         let store = objects.store()?;
-        check_room(objects)?;
         objects.staging()?.reserve(bytes)?;
         let mut upload = Self {
             objects: objects.clone(),
@@ -69,7 +69,7 @@ impl Upload {
             self.reserved = after;
         }
         if after >= self.look_at {
-            check_room(&self.objects)?;
+            check_disk(&self.objects)?;
             self.look_at = after + LOOK_BYTES;
         }
         let ingest = self.ingest.as_mut().expect("it is there until the end");
@@ -107,8 +107,10 @@ fn from_io(error: io::Error) -> ObjectsError {
 }
 
 /// Refuses where the disk is all but full.
-fn check_room(objects: &Objects) -> Result<(), ObjectsError> {
-    match statvfs(objects.dir()) {
+pub(super) fn check_disk(objects: &Objects) -> Result<(), ObjectsError> {
+    // Before the first object there is no store yet.
+    let found = statvfs(objects.dir()).or_else(|_| statvfs(objects.ledger().dir()));
+    match found {
         Ok(found) => {
             let free = found
                 .blocks_available()

@@ -120,7 +120,7 @@ fn a_store_that_another_process_has_open_is_told() {
     let path = format!("/books.git/info/lfs/objects/{oid}/1000");
     let refused = server.ask("PUT", &path, &[], &content).is(503);
     assert!(
-        refused.text().contains("in use by process"),
+        refused.text().contains("in use by another process"),
         "{}",
         refused.text()
     );
