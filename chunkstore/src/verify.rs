@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use gdo_core::id::Digest;
+
 use crate::error::{Damage, StoreError};
 use crate::frame::Frame;
 use crate::hash::{ChunkId, ManifestId};
@@ -35,6 +37,15 @@ pub struct VerifyReport {
     pub damages: Vec<Damage>,
     /// How many damages there are.
     pub damages_found: u64,
+    /// How many chunks and nodes are broken in one place and sound in another: they were healed, and
+    /// the broken copies go with a collection.
+    pub healed: u64,
+}
+
+/// What is broken in a pack, and which chunk or node that concerns.
+struct InPack {
+    part: Option<(Kind, [u8; 32])>,
+    damage: Damage,
 }
 
 impl VerifyReport {
@@ -61,6 +72,7 @@ impl Store {
         let mut report = VerifyReport::default();
         let packs = self.inner.log.packs();
         let total_bytes = packs.values().map(|state| state.bytes).sum();
+        let mut broken = Vec::new();
         for (pack, state) in &packs {
             let mut tell = |done: u64| {
                 progress(Progress {
@@ -69,10 +81,44 @@ impl Store {
                     step: "reading packs",
                 });
             };
-            self.verify_pack(*pack, *state, &mut report, &mut tell)?;
+            self.verify_pack(*pack, *state, &mut report, &mut broken, &mut tell)?;
+        }
+        for InPack { part, damage } in broken {
+            match part {
+                // All of the packs are known now, so a place that is left is a sound one.
+                Some((kind, id)) if !self.inner.log.places(kind, &id)?.is_empty() => {
+                    report.healed += 1;
+                }
+                _ => report.add(damage),
+            }
         }
         self.verify_objects(&mut report, progress)?;
         Ok(report)
+    }
+
+    /// Whether an object is here and nothing of it is known to be broken. While nothing at all is, that
+    /// is as cheap as [`Store::find`]; else the object is followed to its last chunk.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn is_sound(&self, oid: &Digest) -> Result<bool, StoreError> {
+        if self.find(oid)?.is_none() {
+            return Ok(false);
+        }
+        let bad = self.inner.log.bad();
+        if bad.ranges.is_empty() && bad.packs.is_empty() {
+            return Ok(true);
+        }
+        let damages = ObjectReader::open(self, oid).and_then(|mut reader| {
+            let mut damages = 0;
+            self.follow(*oid, &mut reader, &mut |_| damages += 1)?;
+            Ok(damages)
+        });
+        match damages {
+            Ok(damages) => Ok(damages == 0),
+            Err(StoreError::Missing { .. } | StoreError::Damaged(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn verify_pack(
@@ -80,6 +126,7 @@ impl Store {
         pack: u32,
         state: PackState,
         report: &mut VerifyReport,
+        found: &mut Vec<InPack>,
         tell: &mut dyn FnMut(u64),
     ) -> Result<(), StoreError> {
         let log = &self.inner.log;
@@ -103,14 +150,14 @@ impl Store {
                 Item::Whole(record) => {
                     let end = record.offset + record.head.record_bytes();
                     let start = record.offset as u32;
-                    if !self.verify_record(pack, record, report)? {
+                    if !self.verify_record(pack, record, report, found)? {
                         bad.push(start..start + 1);
                     }
                     end
                 }
                 Item::Broken(broken) => {
                     bad.push(broken.range());
-                    report_broken(pack, &broken, report);
+                    note_broken(pack, &broken, found);
                     broken.end
                 }
             };
@@ -131,6 +178,7 @@ impl Store {
         pack: u32,
         record: Whole,
         report: &mut VerifyReport,
+        found: &mut Vec<InPack>,
     ) -> Result<bool, StoreError> {
         let log = &self.inner.log;
         let (kind, offset) = (record.head.kind, record.offset);
@@ -141,14 +189,16 @@ impl Store {
         report.chunks += record.entries.len() as u64;
         let entries = record.entries.clone();
         let wrong = match Frame::open(&record.head, record.entries, record.body) {
-            Ok(frame) => frame.first_wrong(kind).map(|entry| Damage {
-                chunk: chunk_of(kind, entry),
-                ..in_pack(pack, Some(offset), "its bytes have another hash".to_owned())
-            }),
-            Err(reason) => Some(in_pack(pack, Some(offset), reason)),
+            Ok(frame) => frame.wrong(kind),
+            Err(reason) => {
+                let damage = in_pack(pack, Some(offset), reason);
+                found.extend(entries.iter().map(|entry| part_of(kind, entry, &damage)));
+                return Ok(false);
+            }
         };
-        if let Some(damage) = wrong {
-            report.add(damage);
+        if !wrong.is_empty() {
+            let damage = in_pack(pack, Some(offset), "its bytes have another hash".to_owned());
+            found.extend(wrong.iter().map(|entry| part_of(kind, entry, &damage)));
             return Ok(false);
         }
         for (id, location) in locations(kind, &entries, place) {
@@ -183,25 +233,8 @@ impl Store {
                 }
                 Err(error) => return Err(error),
             };
-            let walked = reader.walk(&mut |_| {}, &mut |span| {
-                let id = span.chunk.as_bytes();
-                if !self.inner.log.places(Kind::Chunks, id)?.is_empty() {
-                    return Ok(());
-                }
-                // It stands in no record that is whole: perhaps in a good part of a broken one.
-                match self.inner.read_part(Kind::Chunks, id, Some(span.len)) {
-                    Err(StoreError::Damaged(damage)) => {
-                        report.add(Damage {
-                            object: Some(object.oid),
-                            range: Some(span.start..span.start + u64::from(span.len)),
-                            ..*damage
-                        });
-                        Ok(())
-                    }
-                    found => found.map(drop),
-                }
-            });
-            match walked {
+            let mut add = |damage| report.add(damage);
+            match self.follow(object.oid, &mut reader, &mut add) {
                 Ok(()) => {}
                 Err(StoreError::Damaged(damage)) => report.add(*damage),
                 Err(error) => return Err(error),
@@ -216,6 +249,33 @@ impl Store {
         }
         Ok(())
     }
+
+    /// Looks for every chunk of an object, and tells of those that cannot be read.
+    fn follow(
+        &self,
+        oid: Digest,
+        reader: &mut ObjectReader,
+        tell: &mut dyn FnMut(Damage),
+    ) -> Result<(), StoreError> {
+        reader.walk(&mut |_| {}, &mut |span| {
+            let id = span.chunk.as_bytes();
+            if !self.inner.log.places(Kind::Chunks, id)?.is_empty() {
+                return Ok(());
+            }
+            // It stands in no record that is whole: perhaps in a good part of a broken one.
+            match self.inner.read_part(Kind::Chunks, id, Some(span.len)) {
+                Err(StoreError::Damaged(damage)) => {
+                    tell(Damage {
+                        object: Some(oid),
+                        range: Some(span.start..span.start + u64::from(span.len)),
+                        ..*damage
+                    });
+                    Ok(())
+                }
+                found => found.map(drop),
+            }
+        })
+    }
 }
 
 fn in_pack(pack: u32, offset: Option<u64>, reason: String) -> Damage {
@@ -227,43 +287,51 @@ fn in_pack(pack: u32, offset: Option<u64>, reason: String) -> Damage {
     }
 }
 
-fn chunk_of(kind: Kind, entry: &Entry) -> Option<ChunkId> {
-    (kind == Kind::Chunks).then_some(ChunkId::from_bytes(entry.id))
+/// A damage that concerns one chunk or node.
+fn part_of(kind: Kind, entry: &Entry, damage: &Damage) -> InPack {
+    let chunk = (kind == Kind::Chunks).then_some(ChunkId::from_bytes(entry.id));
+    InPack {
+        part: Some((kind, entry.id)),
+        damage: Damage {
+            chunk,
+            ..damage.clone()
+        },
+    }
 }
 
-fn report_broken(pack: u32, broken: &Broken, report: &mut VerifyReport) {
+fn note_broken(pack: u32, broken: &Broken, found: &mut Vec<InPack>) {
     let reason = format!("{} (up to {})", broken.reason, broken.end);
     let damage = in_pack(pack, Some(broken.offset), reason);
     match &broken.head {
         Some((head, entries)) if !entries.is_empty() => {
-            for entry in entries {
-                report.add(Damage {
-                    chunk: chunk_of(head.kind, entry),
-                    ..damage.clone()
-                });
-            }
+            found.extend(
+                entries
+                    .iter()
+                    .map(|entry| part_of(head.kind, entry, &damage)),
+            );
         }
-        _ => report.add(damage),
+        _ => found.push(InPack { part: None, damage }),
     }
 }
 
 impl Frame {
-    /// The first chunk or node whose bytes are not what its name says.
-    pub(crate) fn first_wrong(&self, kind: Kind) -> Option<&Entry> {
+    /// The chunks or nodes whose bytes are not what their names say.
+    fn wrong(&self, kind: Kind) -> Vec<Entry> {
         let mut at = 0;
-        self.entries.iter().find(|entry| {
+        let is_wrong = |entry: &&Entry| {
             let bytes = &self.plain[at..at + entry.bytes as usize];
             at += entry.bytes as usize;
             match kind {
                 Kind::Nodes => *ManifestId::of(bytes).as_bytes() != entry.id,
                 _ => *ChunkId::of(bytes).as_bytes() != entry.id,
             }
-        })
+        };
+        self.entries.iter().filter(is_wrong).copied().collect()
     }
 
     /// Whether every chunk or node is what its name says.
     pub(crate) fn is_sound(&self, kind: Kind) -> bool {
-        self.first_wrong(kind).is_none()
+        self.wrong(kind).is_empty()
     }
 }
 

@@ -56,6 +56,9 @@ pub enum Command {
     /// Bring container images into the ledger, and get them out
     #[command(subcommand)]
     Image(command::image::Image),
+    /// Look after the store of large objects of a node
+    #[command(subcommand)]
+    Chunks(command::chunks::Chunks),
     /// Check this machine and its node, and say what to do
     Doctor,
     /// Serve git to an SSH login, as the forced command of its key

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod chunks;
 pub mod dapp;
 pub mod doctor;
 pub mod hook;

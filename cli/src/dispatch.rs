@@ -31,6 +31,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
         Command::Verify(verify) => verify.run(dir, json),
         Command::Dapp(dapp) => dapp.run(dir, json),
         Command::Image(image) => image.run(dir, json),
+        Command::Chunks(chunks) => chunks.run(dir, json),
         Command::Doctor => doctor::run(dir, json),
         Command::ServeSsh => ssh::run(dir),
         Command::HelpReference => reference::run(Arguments::command()),

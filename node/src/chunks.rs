@@ -122,6 +122,8 @@ pub struct Verified {
     pub objects: u64,
     /// How many damages there are.
     pub damages_found: u64,
+    /// How many chunks are broken in one place and sound in another.
+    pub healed: u64,
     /// What is damaged, as far as it fits in a list.
     pub damages: Vec<String>,
     /// Objects that the ledger points to and that are not here.
@@ -226,6 +228,7 @@ fn verify(
             chunks: report.chunks,
             objects: report.objects,
             damages_found: report.damages_found,
+            healed: report.healed,
             damages: report.damages.iter().map(ToString::to_string).collect(),
             missing: Vec::new(),
         };
@@ -274,6 +277,7 @@ pub struct Reindexed {
 /// The store is open elsewhere, or cannot be read or written.
 pub fn reindex(objects: &Objects, tell: &mut dyn FnMut(Line)) -> Result<Reindexed, ObjectsError> {
     let report = objects.reindex(&mut |progress| tell(progress.into()))?;
+    let report = report.unwrap_or_default();
     Ok(Reindexed {
         packs: report.packs,
         bytes: report.bytes,

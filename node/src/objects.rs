@@ -103,15 +103,20 @@ impl Objects {
         }
     }
 
-    /// Makes the index of the store anew from its packs; no process may have it open.
+    /// Makes the index of the store anew from its packs; no process may have it open. `None` where
+    /// this node never had an object.
     ///
     /// # Errors
     /// Another process has it open, or it cannot be read or written.
     pub fn reindex(
         &self,
         progress: &mut dyn FnMut(Progress),
-    ) -> Result<ReindexReport, ObjectsError> {
-        Ok(Store::reindex(&self.0.dir, &self.0.options, progress)?)
+    ) -> Result<Option<ReindexReport>, ObjectsError> {
+        if !self.0.dir.is_dir() {
+            return Ok(None);
+        }
+        let report = Store::reindex(&self.0.dir, &self.0.options, progress)?;
+        Ok(Some(report))
     }
 
     /// What is known of an object, if it is here whole; nothing of it is read.
@@ -125,7 +130,8 @@ impl Objects {
         }
     }
 
-    /// As [`Objects::find`], and has it count as new: whoever asks is about to name it.
+    /// As [`Objects::find`], and has it count as new: whoever asks is about to name it. One of which
+    /// something is known to be broken counts as missing, so that it comes again.
     ///
     /// # Errors
     /// As [`Objects::find`].
@@ -133,11 +139,11 @@ impl Objects {
         let Some(store) = self.existing()? else {
             return Ok(None);
         };
-        let found = store.find(oid)?;
-        if found.is_some() {
-            store.touch(oid, wall_seconds())?;
+        if !store.is_sound(oid)? {
+            return Ok(None);
         }
-        Ok(found)
+        store.touch(oid, wall_seconds())?;
+        Ok(store.find(oid)?)
     }
 
     /// Begins to take an object of `bytes` bytes, as far as is known, within the bound of staging.

@@ -1,5 +1,7 @@
 //! `gdo verify`: audits the whole ledger, from genesis to main.
 
+mod large;
+
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -43,6 +45,8 @@ struct Found {
     counts: Counts,
     object_files: u64,
     object_bytes: u64,
+    large_objects: u64,
+    large_objects_elsewhere: u64,
     wall_ms: u64,
 }
 
@@ -73,7 +77,8 @@ impl Verify {
         let verified = verify(subject, |counts, total| progress.tell(counts, total));
         progress.end();
         let verified = verified.map_err(|error| failed(place(&source, error)))?;
-        let found = found(&source, &verified, hashed, started.elapsed());
+        let checked = large::check(&source)?;
+        let found = found(&source, &verified, hashed, &checked, started.elapsed());
         if json {
             output::json(&found)?;
         } else {
@@ -117,7 +122,13 @@ fn failed(error: VerifyError) -> CommandError {
     }
 }
 
-fn found(source: &Source, verified: &Verified, hashed: Hashed, took: Duration) -> Found {
+fn found(
+    source: &Source,
+    verified: &Verified,
+    hashed: Hashed,
+    checked: &large::Checked,
+    took: Duration,
+) -> Found {
     Found {
         ledger: verified.ledger.to_string(),
         height: verified.height.0,
@@ -125,6 +136,8 @@ fn found(source: &Source, verified: &Verified, hashed: Hashed, took: Duration) -
         counts: verified.counts,
         object_files: hashed.files,
         object_bytes: hashed.bytes,
+        large_objects: checked.here,
+        large_objects_elsewhere: checked.elsewhere,
         wall_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1),
     }
 }
@@ -153,6 +166,16 @@ impl Found {
             ),
         ];
         lines.iter().try_for_each(|line| output::line(line))?;
+        if self.large_objects + self.large_objects_elsewhere > 0 {
+            output::line(&format!(
+                "            {} large objects{}",
+                self.large_objects,
+                match self.large_objects_elsewhere {
+                    0 => String::new(),
+                    count => format!(", {count} more are not in this clone"),
+                }
+            ))?;
+        }
         if counts.reruns > 0 {
             output::line(&format!(
                 "            {} validators ran again",
