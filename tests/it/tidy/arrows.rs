@@ -76,7 +76,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tokio", &["gdo-node", "gdo"]),
     ("tracing-subscriber", &["gdo"]),
     ("unicode-normalization", &["gdo-core"]),
-    ("zstd", &["gdo-chunkstore"]),
+    ("zstd", &["gdo-chunkstore", "gdo-runtime"]),
 ];
 
 /// Libraries that any crate may use: they carry no design with them.
