@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what is missing to build gdo (and to test it), on Debian and what derives from it.
 #
-#   scripts/deps.sh demo|test|bench|guest
+#   scripts/deps.sh demo|test|bench|bench-store|guest
 #
 # Says every package before it installs one, and installs none that is there. Uses sudo when it is
 # not root. A compiler on PATH is taken as it is when it is new enough; else Debian's own is
@@ -9,7 +9,7 @@
 set -eu
 . "$(dirname "$0")/env.sh"
 
-purpose=${1:?usage: scripts/deps.sh demo|test|bench|guest}
+purpose=${1:?usage: scripts/deps.sh demo|test|bench|bench-store|guest}
 rust_min=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 git_min=2.39.5
 
@@ -23,14 +23,17 @@ for_testing="static:busybox=busybox-static ssh=openssh-client sshd=openssh-serve
     ledger=ledger /usr/bin/python3=python3 mkfs.ext4=e2fsprogs mount=mount ip=iproute2 ps=procps curl=curl
     git-lfs=git-lfs skopeo=skopeo umoci=umoci"
 for_benching="crun=crun runc=runc static:busybox=busybox-static nsenter=util-linux strip=binutils"
+for_benching_store="casync=casync restic=restic borg=borgbackup bup=bup git-lfs=git-lfs ostree=ostree
+    zstd=zstd /usr/bin/time=time mmdebstrap=mmdebstrap npm=npm /usr/bin/python3=python3"
 for_guest="qemu-system-x86_64=qemu-system-x86 static:busybox=busybox-static strip=binutils
     dpkg-deb=dpkg setpriv=util-linux find=findutils"
 case $purpose in
     demo) wanted=$for_building ;;
     test) wanted="$for_building $for_testing" ;;
     bench) wanted="$for_building $for_benching" ;;
+    bench-store) wanted="$for_building $for_benching_store" ;;
     guest) wanted="$for_building $for_guest" ;;
-    *) die "scripts/deps.sh: expected demo, test, bench or guest, got '$purpose'" ;;
+    *) die "scripts/deps.sh: expected demo, test, bench, bench-store or guest, got '$purpose'" ;;
 esac
 
 is_there() {
