@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn the_digest_is_the_same_however_the_bytes_come() {
         let bytes: Vec<u8> = (0..5 * BATCH_BYTES + 77)
-            .map(|i| (i * i >> 7) as u8)
+            .map(|i| ((i * i) >> 7) as u8)
             .collect();
         for part in [
             1 << 10,

@@ -8,9 +8,11 @@
 //! **Invariants**: a record is in the index only when it is durable; a pack is sealed before the next
 //! one is begun; a name of an object is durable only with or after everything that it rests on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod bad;
+mod writer;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use gdo_core::id::Digest;
@@ -18,8 +20,12 @@ use gdo_core::id::Digest;
 use crate::disk::{Disk, PackFile};
 use crate::error::StoreError;
 use crate::index::key::{Key, Location, ObjectKey, id_prefix, oid_prefix, prefix};
-use crate::index::{Batch, Index, PREFIX_BYTES};
-use crate::record::{Entry, Kind, ObjectRecord, PACK_HEADER_BYTES, Record, encode_pack_header};
+use crate::index::{Batch, Index};
+use crate::record::{Kind, ObjectRecord, PACK_HEADER_BYTES, Record, encode_pack_header};
+
+pub(crate) use bad::Bad;
+use writer::Writer;
+pub(crate) use writer::{Active, locations};
 
 /// A pack is sealed when the next record would make it longer.
 pub(crate) const PACK_BYTES: u64 = 128 << 20;
@@ -69,55 +75,6 @@ pub(crate) struct Start {
     pub(crate) next: u32,
     /// Objects of which a name was found that was never acknowledged.
     pub(crate) named: BTreeSet<Digest>,
-}
-
-#[derive(Default)]
-struct Writer {
-    pack: Option<Active>,
-    /// Packs that are full and not committed yet.
-    sealed: Vec<Active>,
-    next: u32,
-    waiting: Waiting,
-    /// What a commit is making durable now.
-    syncing: HashMap<[u8; PREFIX_BYTES], Location>,
-    /// Packs of which a write did not reach the disk.
-    failed: BTreeSet<u32>,
-}
-
-/// The number and the file of a pack that was written to.
-type PackToSync = (u32, Arc<dyn PackFile>);
-
-/// What was appended since the last commit.
-#[derive(Default)]
-struct Waiting {
-    places: HashMap<[u8; PREFIX_BYTES], Location>,
-    puts: Vec<Key>,
-    deletes: Vec<Key>,
-    states: BTreeMap<u32, PackState>,
-}
-
-/// What cannot be read, as far as it was found.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct Bad {
-    /// Where records cannot be read: pack, first offset, end.
-    pub(crate) ranges: BTreeSet<(u32, u32, u32)>,
-    /// Packs that are in the index and not on the disk.
-    pub(crate) packs: BTreeSet<u32>,
-}
-
-impl Bad {
-    /// Whether the record, or all of its pack, is among it.
-    pub(crate) fn holds(&self, pack: u32, record: u32) -> bool {
-        let before = (pack, 0, 0)..=(pack, record, u32::MAX);
-        self.packs.contains(&pack) || self.ranges.range(before).any(|(_, _, end)| *end > record)
-    }
-}
-
-/// The pack that is appended to.
-pub(crate) struct Active {
-    pub(crate) number: u32,
-    pub(crate) file: Arc<dyn PackFile>,
-    pub(crate) bytes: u64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -189,61 +146,6 @@ impl Log {
         })?;
         places.reverse();
         Ok(places)
-    }
-
-    /// Remembers that records which begin in this range of a pack cannot be read, so that what they
-    /// hold is stored again.
-    ///
-    /// # Errors
-    /// The index cannot be written; it is remembered until the store is closed even so.
-    pub(crate) fn mark_bad(&self, pack: u32, range: Range<u32>) -> Result<(), StoreError> {
-        let is_new = lock(&self.bad)
-            .ranges
-            .insert((pack, range.start, range.end));
-        if !is_new || self.index.is_read_only() {
-            return Ok(());
-        }
-        tracing::warn!(pack, ?range, "a part of a pack cannot be read");
-        let mut batch = Batch::default();
-        batch.put(&key_of_bad(pack, &range));
-        self.index.write(batch)
-    }
-
-    /// After all of a pack was read: what is bad in it is this, and nothing else.
-    ///
-    /// # Errors
-    /// The index cannot be written.
-    pub(crate) fn set_bad(&self, pack: u32, ranges: &[Range<u32>]) -> Result<(), StoreError> {
-        let mut bad = lock(&self.bad);
-        let mut batch = Batch::default();
-        bad.ranges.retain(|(of, start, end)| {
-            let range = *start..*end;
-            let stays = *of != pack || ranges.contains(&range);
-            if !stays {
-                batch.delete(&key_of_bad(pack, &range));
-            }
-            stays
-        });
-        for range in ranges {
-            if bad.ranges.insert((pack, range.start, range.end)) {
-                batch.put(&key_of_bad(pack, range));
-            }
-        }
-        drop(bad);
-        if batch.len() == 0 || self.index.is_read_only() {
-            return Ok(());
-        }
-        tracing::warn!(
-            pack,
-            ?ranges,
-            "what cannot be read of a pack is another part than before"
-        );
-        self.index.write(batch)
-    }
-
-    /// What was found broken so far.
-    pub(crate) fn bad(&self) -> Bad {
-        lock(&self.bad).clone()
     }
 
     /// What the index says of an object.
@@ -328,6 +230,7 @@ impl Log {
         }
         // Another thread may have filled the pack meanwhile; a pack may be a little longer.
         let place = self.write(&mut writer, &record)?;
+        let deletes = deletes.into_iter().map(|key| (place.0, key));
         writer.waiting.deletes.extend(deletes);
         writer.waiting.puts.push(key_of_change(change, place));
         Ok(())
@@ -422,7 +325,9 @@ impl Log {
                 batch.put(&key_of_pack(*pack, *state));
             }
         }
-        waiting.deletes.iter().for_each(|key| batch.delete(key));
+        for (_, key) in &waiting.deletes {
+            batch.delete(key);
+        }
         waiting.puts.iter().for_each(|key| batch.put(key));
         if batch.len() > 0
             && let Err(error) = self.index.write(batch)
@@ -457,111 +362,11 @@ impl Log {
     }
 }
 
-impl Writer {
-    fn has_room(&self, record: &Record, pack_bytes: u64) -> bool {
-        let fits = |active: &Active| {
-            active.bytes == PACK_HEADER_BYTES || active.bytes + record.bytes() <= pack_bytes
-        };
-        self.pack.as_ref().is_some_and(fits)
-    }
-
-    fn place(&self, prefix: &[u8; PREFIX_BYTES]) -> Option<Location> {
-        let waiting = self.waiting.places.get(prefix);
-        waiting.or_else(|| self.syncing.get(prefix)).copied()
-    }
-
-    /// Takes what waits, and the files that must be synced before it is indexed.
-    fn begin_commit(&mut self) -> (Vec<PackToSync>, Waiting) {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        let mut files = Vec::new();
-        let sealed = std::mem::take(&mut self.sealed);
-        let packs = sealed.iter().map(|pack| (pack, true));
-        for (pack, is_sealed) in packs.chain(self.pack.as_ref().map(|pack| (pack, false))) {
-            files.push((pack.number, Arc::clone(&pack.file)));
-            let bytes = pack.bytes;
-            waiting
-                .states
-                .insert(pack.number, PackState { bytes, is_sealed });
-        }
-        self.syncing.clone_from(&waiting.places);
-        (files, waiting)
-    }
-
-    /// Takes back what a commit could not index; what was appended since stays newer.
-    fn restore(&mut self, mut waiting: Waiting, failed: Option<u32>) {
-        let newer = std::mem::take(&mut self.waiting);
-        waiting.places.extend(newer.places);
-        waiting.puts.extend(newer.puts);
-        waiting.deletes.extend(newer.deletes);
-        waiting.states.extend(newer.states);
-        self.waiting = waiting;
-        self.syncing.clear();
-        failed.into_iter().for_each(|pack| self.fail(pack));
-    }
-
-    /// Lets the chunks of a record wait for the next commit.
-    fn note(&mut self, record: &Record, (pack, offset): (u32, u32)) {
-        for (id, place) in locations(record.kind, &record.entries, (pack, offset)) {
-            self.waiting
-                .places
-                .insert(id_prefix(record.kind, &id), place);
-            self.waiting
-                .puts
-                .push(Key::of_entry(record.kind, id, place));
-        }
-    }
-
-    /// Nothing rests on this pack from here on.
-    fn fail(&mut self, pack: u32) {
-        tracing::warn!(pack, "a write of a pack did not reach the disk");
-        self.failed.insert(pack);
-        if self
-            .pack
-            .as_ref()
-            .is_some_and(|active| active.number == pack)
-        {
-            self.pack = None;
-        }
-        self.waiting.places.retain(|_, place| place.pack != pack);
-        self.waiting.puts.retain(|key| !key.is_in(pack));
-        self.waiting.states.remove(&pack);
-    }
-}
-
-/// Where the chunks of a record lie.
-pub(crate) fn locations(
-    kind: Kind,
-    entries: &[Entry],
-    (pack, record): (u32, u32),
-) -> Vec<([u8; 32], Location)> {
-    debug_assert!(entries.is_empty() || matches!(kind, Kind::Chunks | Kind::Nodes));
-    let mut at = 0;
-    let place = |entry: &Entry| {
-        let location = Location {
-            pack,
-            record,
-            at,
-            bytes: entry.bytes,
-        };
-        at += entry.bytes;
-        (entry.id, location)
-    };
-    entries.iter().map(place).collect()
-}
-
 pub(crate) fn key_of_pack(pack: u32, state: PackState) -> Key {
     Key::Pack {
         pack,
         bytes: state.bytes,
         is_sealed: state.is_sealed,
-    }
-}
-
-fn key_of_bad(pack: u32, range: &Range<u32>) -> Key {
-    Key::Bad {
-        pack,
-        start: range.start,
-        end: range.end,
     }
 }
 

@@ -109,7 +109,7 @@ fn a_full_disk_refuses_what_comes_and_keeps_what_is_there() {
         for (oid, bytes) in &kept {
             assert_eq!(&get(&store, oid), bytes, "{left} bytes left");
         }
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             // The disk is still full when the store is opened again, which may fail or not.
             drop(store);
             drop(Store::open(&chunks, &options));

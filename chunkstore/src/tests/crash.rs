@@ -239,6 +239,9 @@ fn fail_at_every(failure: Failure, step_by: usize) -> u64 {
         // The same process goes on, and after it another one.
         told.check(&store, &at);
         let mut told = told;
+        let put = told.put(&store, b"something else", 1000);
+        put.unwrap_or_else(|error| panic!("{at}: goes on: {error}"));
+        told.check(&store, &at);
         work(&store, &mut told).unwrap_or_else(|error| panic!("{at}: goes on: {error}"));
         told.check(&store, &at);
         drop(store);

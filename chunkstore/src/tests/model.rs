@@ -54,7 +54,7 @@ fn object(dice_state: &mut u64) -> Vec<u8> {
     for _ in 0..=dice(dice_state, 4) {
         let seed = dice(dice_state, 12);
         let size = 30_000 + 20_000 * dice(dice_state, 6) as usize;
-        bytes.extend(if seed % 2 == 0 {
+        bytes.extend(if seed.is_multiple_of(2) {
             noise(seed, size)
         } else {
             text(seed, size)
