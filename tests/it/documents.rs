@@ -19,9 +19,10 @@ use document::{Step, matches};
 use shell::Shell;
 
 /// The documents that have a test below.
-const DOCUMENTS: [&str; 3] = [
+const DOCUMENTS: [&str; 4] = [
     "journey-a-push.md",
     "journey-b-double-spend.md",
+    "journey-e-image.md",
     "journey-f-audit.md",
 ];
 
@@ -93,6 +94,11 @@ fn journey_b_is_as_its_document_says() {
 }
 
 #[test]
-fn journey_f_is_as_its_document_says() {
+fn journey_e_is_as_its_document_says() {
     play(DOCUMENTS[2]);
+}
+
+#[test]
+fn journey_f_is_as_its_document_says() {
+    play(DOCUMENTS[3]);
 }
