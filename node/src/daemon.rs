@@ -30,6 +30,10 @@ use crate::{control, hook_server};
 /// Git requests that run at once over HTTP.
 const GIT_JOBS_MAX: usize = 64;
 
+/// Threads that wait for the disk on behalf of clients: more would not make it faster, and each costs
+/// memory of its own.
+pub const BLOCKING_THREADS_MAX: usize = 6;
+
 /// What is served of large files and images.
 struct Large {
     store: Objects,
@@ -62,6 +66,7 @@ pub fn run(dir: &NodeDir, ready: impl FnOnce(&[String])) -> Result<(), NodeError
         .map_err(|source| NodeError::io("start the upkeep of", dir.root(), source))?;
     hook_server::serve(&dir.hook_socket(), handle.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .enable_io()
         .enable_time()
         .build()

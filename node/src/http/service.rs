@@ -23,8 +23,8 @@ use super::transfer::{self, Patience, TakeError};
 use crate::error::ObjectsError;
 use crate::objects::{Objects, Upload};
 
-/// Uploads that run at once: git-lfs alone makes eight.
-const UPLOADS_MAX: usize = 16;
+/// Uploads that run at once, each with a few MiB of memory: as many as one git-lfs makes.
+const UPLOADS_MAX: usize = 8;
 /// Downloads that run at once.
 const DOWNLOADS_MAX: usize = 32;
 /// How long a request waits for its turn; clients give up after half a minute without an answer.

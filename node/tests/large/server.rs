@@ -85,6 +85,7 @@ impl Server {
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
+                .max_blocking_threads(gdo_node::daemon::BLOCKING_THREADS_MAX)
                 .enable_all()
                 .build()
                 .expect("a runtime");

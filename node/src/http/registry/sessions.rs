@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use crate::images::ImageName;
 use crate::objects::Upload;
 
-/// The most uploads that are open; each holds a few MiB of memory.
-const SESSIONS_MAX: usize = 16;
+/// The most uploads that are open; each holds a few MiB of memory, and one client makes six.
+const SESSIONS_MAX: usize = 8;
 
 /// The open uploads, by their ids.
 #[derive(Debug)]
