@@ -5,7 +5,7 @@
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: help demo test soak test-guest lint build bench install clean fresh-root
+.PHONY: help demo test soak test-guest lint build bench bench-store install clean fresh-root
 
 help:
 	@echo 'make demo [KEEP=1]     install what is missing, build, play journeys A and B for real'
@@ -15,6 +15,7 @@ help:
 	@echo 'make lint              rustfmt, clippy, cargo-deny'
 	@echo 'make build             the binary and the dapps that it ships, optimised'
 	@echo 'make bench             measure, and print a table'
+	@echo 'make bench-store       measure the chunk store beside its peers (needs root, mmdebstrap)'
 	@echo 'make install PREFIX=   to $$PREFIX/bin and $$PREFIX/share/gdo (default /usr/local)'
 	@echo 'make fresh-root        prove demo and test in a new Debian root (needs root, mmdebstrap)'
 	@echo 'make clean             remove what was built'
@@ -40,6 +41,9 @@ build:
 
 bench:
 	@scripts/bench.sh
+
+bench-store:
+	@scripts/bench-store.sh
 
 install: build
 	@scripts/install.sh '$(DESTDIR)$(PREFIX)'

@@ -3,6 +3,8 @@
 #
 #   tests/bench/store.sh CORPUS        needs store_bench in $STORE_BENCH and the tools as packages
 #
+# TOOLS="gdo casync restic borg bup git_lfs ostree zstd" says which are measured.
+#
 # A line "SET|TOOL|WHAT|VALUE" a figure on standard output. Every tool takes the first half of a set and
 # then the second, so that the second shows what is known already; what it gives back is compared
 # byte by byte. Times are user and system time of all threads, sizes what the tool's directory has.
@@ -46,7 +48,7 @@ same() {
     done
 }
 
-measure_gdo() {
+measure_profile() {
     tool=$1 profile=$2
     local store=$work/store out=$work/restored
     weigh first "$STORE_BENCH" ingest "$store" "$profile" "${first[@]}"
@@ -185,30 +187,24 @@ measure_set() {
     stored "${all[@]}"
 }
 
-measure_set rootfs
-measure_gdo gdo standard
-measure_gdo 'gdo, archive' archive
-measure_casync
-measure_restic
-measure_borg
-measure_bup
-measure_git_lfs
-measure_ostree
-measure_zstd
+measure_gdo() {
+    measure_profile gdo standard
+    [ "$set" = edits ] || measure_profile 'gdo, archive' archive
+}
 
-measure_set text
-measure_gdo gdo standard
-measure_gdo 'gdo, archive' archive
-measure_casync
-measure_restic
-measure_borg
-measure_zstd
-
-measure_set edits
-measure_gdo gdo standard
-measure_casync
-measure_restic
-measure_borg
+# Measures the set $1 with those of the tools in the rest that are wanted.
+measure() {
+    measure_set "$1"
+    shift
+    for each in "$@"; do
+        case " $tools " in *" $each "*) "measure_$each" ;; esac
+    done
+}
+tools=${TOOLS:-gdo casync restic borg bup git_lfs ostree zstd}
+measure rootfs gdo casync restic borg bup git_lfs ostree zstd
+measure text gdo casync restic borg zstd
+measure edits gdo casync restic borg
+case " $tools " in *' gdo '*) ;; *) exit 0 ;; esac
 
 # What grows with the store.
 set=growth
