@@ -16,6 +16,7 @@ use crate::frame::{FrameBuilder, Profile};
 use crate::hash::{ChunkId, ManifestId, ObjectHasher};
 use crate::log::Change;
 use crate::manifest::ManifestBuilder;
+use crate::near::Nearby;
 use crate::record::{Kind, ObjectRecord};
 use crate::store::{Store, lock};
 
@@ -41,6 +42,7 @@ struct Sink {
     leased: BTreeSet<u32>,
     /// The packs in which the object rests on what was not durable when it was found or written.
     rest_on: BTreeSet<u32>,
+    nearby: Nearby,
     unique_bytes: u64,
     stored_bytes: u64,
 }
@@ -81,6 +83,7 @@ impl Ingest {
                 nodes: frame(Kind::Nodes)?,
                 leased: BTreeSet::new(),
                 rest_on: BTreeSet::new(),
+                nearby: Nearby::default(),
                 unique_bytes: 0,
                 stored_bytes: 0,
             },
@@ -218,13 +221,25 @@ impl Sink {
 
     /// Whether the store has it in a pack that stays; the pack is leased then.
     fn lease_place(&mut self, kind: Kind, id: &[u8; 32]) -> Result<bool, StoreError> {
-        let log = &self.store.inner.log;
+        let store = self.store.clone();
+        let log = &store.inner.log;
+        if kind == Kind::Chunks
+            && let Some(pack) = self.nearby.find(log, id)
+        {
+            return Ok(self.lease(pack));
+        }
         if let Some(place) = log.waiting_place(kind, id) {
             self.rest_on.insert(place.pack);
             return Ok(self.lease(place.pack));
         }
         let places = log.places(kind, id)?;
-        Ok(places.iter().any(|place| self.lease(place.pack)))
+        let Some(place) = places.iter().find(|place| self.lease(place.pack)) else {
+            return Ok(false);
+        };
+        if kind == Kind::Chunks {
+            self.nearby.begin_at(log, place);
+        }
+        Ok(true)
     }
 
     /// Leases a pack; `false` if it is being deleted.

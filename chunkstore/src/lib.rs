@@ -24,6 +24,7 @@ mod ingest;
 mod lease;
 mod log;
 mod marks;
+mod near;
 mod read;
 mod record;
 mod recover;

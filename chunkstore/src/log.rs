@@ -108,6 +108,11 @@ impl Log {
         lock(&self.table).clone()
     }
 
+    /// What the index says of one pack.
+    pub(crate) fn pack(&self, pack: u32) -> Option<PackState> {
+        lock(&self.table).get(&pack).copied()
+    }
+
     /// Where a chunk or node lies that was appended and is not durable yet.
     pub(crate) fn waiting_place(&self, kind: Kind, id: &[u8; 32]) -> Option<Location> {
         lock(&self.writer).place(&id_prefix(kind, id))

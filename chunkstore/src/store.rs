@@ -238,6 +238,12 @@ impl Store {
         Ok(objects.iter().map(pointer).collect())
     }
 
+    /// Whether this process has other handles of the store: clones, readers or objects that come.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.inner) > 1
+    }
+
     /// Lets an object count as having come at this time, as when it is sent again.
     ///
     /// # Errors

@@ -29,6 +29,11 @@ impl Bad {
 }
 
 impl Log {
+    /// Whether it is known that a record cannot be read.
+    pub(crate) fn is_bad(&self, pack: u32, record: u32) -> bool {
+        lock(&self.bad).holds(pack, record)
+    }
+
     /// Remembers that records which begin in this range of a pack cannot be read, so that what they
     /// hold is stored again.
     ///
