@@ -6,11 +6,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gdo_hooks::install::{HookPaths, install};
 use gdo_ledger::{ConfigInput, Ledger};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::spawn_blocking;
 
 use crate::config::Config;
 use crate::dir::NodeDir;
@@ -33,6 +35,9 @@ const GIT_JOBS_MAX: usize = 64;
 /// Threads that wait for the disk on behalf of clients: more would not make it faster, and each costs
 /// memory of its own.
 pub const BLOCKING_THREADS_MAX: usize = 6;
+
+/// How long the chunk store stays open after its last use.
+const STORE_KEPT: Duration = Duration::from_secs(60);
 
 /// What is served of large files and images.
 struct Large {
@@ -139,6 +144,7 @@ async fn serve(
     for address in &config.http_listen {
         urls.extend(listen_http(*address, dir, config, &name, &large).await?);
     }
+    tokio::spawn(keep_cool(large.store.clone()));
     handle.serving(urls.clone());
     let mut stop = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -151,6 +157,20 @@ async fn serve(
     }
     tracing::info!("stopping");
     Ok(())
+}
+
+/// Closes the chunk store whenever it has not been used for a while.
+async fn keep_cool(objects: Objects) {
+    loop {
+        tokio::time::sleep(STORE_KEPT).await;
+        let objects = objects.clone();
+        if spawn_blocking(move || objects.cool(STORE_KEPT))
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
 }
 
 /// Serves git on one address. An address family that this machine lacks is passed over, and said.

@@ -15,6 +15,7 @@ mod upload;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use gdo_chunkstore::{Options, Profile, Progress, ReindexReport, Store};
 use gdo_core::id::Digest;
@@ -42,8 +43,14 @@ struct Inner {
     dir: PathBuf,
     options: Options,
     ledger: Arc<Ledger>,
-    store: Mutex<Option<Store>>,
+    store: Mutex<Option<Open>>,
     staging: Mutex<Staging>,
+}
+
+/// The store while it is open.
+struct Open {
+    store: Store,
+    used: Instant,
 }
 
 impl std::fmt::Debug for Objects {
@@ -82,13 +89,29 @@ impl Objects {
     /// It cannot be opened, or another process holds it.
     pub fn store(&self) -> Result<Store, ObjectsError> {
         let mut held = self.0.store.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(store) = &*held {
-            return Ok(store.clone());
+        let used = Instant::now();
+        if let Some(open) = &mut *held {
+            open.used = used;
+            return Ok(open.store.clone());
         }
         let store = Store::open(&self.0.dir, &self.0.options)?;
         tracing::info!(dir = %self.0.dir.display(), "the chunk store is open");
-        *held = Some(store.clone());
+        *held = Some(Open {
+            store: store.clone(),
+            used,
+        });
         Ok(store)
+    }
+
+    /// Closes the store if nobody has used it for `idle`: what is not used holds no memory.
+    pub fn cool(&self, idle: Duration) {
+        let mut held = self.0.store.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody else can come by a handle while this one is held.
+        let is_idle = |open: &Open| open.used.elapsed() >= idle && !open.store.is_shared();
+        if held.as_ref().is_some_and(is_idle) {
+            *held = None;
+            tracing::info!("the chunk store is closed until it is needed");
+        }
     }
 
     /// The store, if this node ever had an object.

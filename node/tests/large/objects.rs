@@ -1,5 +1,8 @@
 //! What is kept: by the ledger for good, without it for a day.
 
+use std::io::Read as _;
+use std::time::Duration;
+
 use gdo_core::id::Digest;
 use gdo_core::pointer::Pointer;
 use gdo_node::clock::wall_seconds;
@@ -126,4 +129,32 @@ fn a_store_that_another_process_has_open_is_told() {
     );
     drop(other);
     server.ask("PUT", &path, &[], &content).is(200);
+}
+
+#[test]
+fn the_store_is_closed_when_nobody_uses_it_and_opened_again() {
+    let server = Server::start();
+    let content = noise(1, 300_000);
+    let pointer = take(&server, &content);
+    let another_can_open = || {
+        let options = gdo_chunkstore::Options::default();
+        gdo_chunkstore::Store::open(&server.dir.chunks(), &options).is_ok()
+    };
+    server.objects.cool(Duration::from_secs(3600));
+    assert!(!another_can_open(), "it was just used");
+    let store = server.objects.store().expect("open");
+    let mut reader = store.read(&pointer.oid).expect("it is there");
+    drop(store);
+    server.objects.cool(Duration::ZERO);
+    assert!(!another_can_open(), "somebody reads");
+    let mut read = Vec::new();
+    reader.read_to_end(&mut read).expect("it goes on");
+    assert!(read == content, "it is whole");
+    drop(reader);
+    server.objects.cool(Duration::ZERO);
+    assert!(another_can_open());
+    assert_eq!(
+        server.objects.find(&pointer.oid).expect("asked"),
+        Some(pointer)
+    );
 }
