@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use gdo_ledger::Ledger;
+use gdo_node::dir::NodeDir;
 
 use crate::error::CommandError;
 
@@ -88,6 +89,32 @@ impl GitClone {
             PathBuf::from("lfs")
         };
         Ok(self.common.join(storage).join("objects"))
+    }
+
+    /// The remote's address.
+    ///
+    /// # Errors
+    /// Git is missing.
+    pub fn remote_url(&self) -> Result<Option<String>, CommandError> {
+        let Some(remote) = &self.remote else {
+            return Ok(None);
+        };
+        let found = Git { start: &self.start }.output(&["remote", "get-url", remote])?;
+        Ok(found.status.success().then(|| text(&found)))
+    }
+
+    /// The node that the remote is, if that is a path on this machine.
+    ///
+    /// # Errors
+    /// Git is missing.
+    pub fn node_of_remote(&self) -> Result<Option<NodeDir>, CommandError> {
+        let url = self.remote_url()?.unwrap_or_default();
+        let path = url.strip_prefix("file://").unwrap_or(&url);
+        if path.starts_with('/') {
+            Ok(NodeDir::find(Path::new(path)))
+        } else {
+            Ok(None)
+        }
     }
 
     /// The root of the work tree, if there is one.

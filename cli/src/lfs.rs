@@ -3,7 +3,7 @@
 //! A clone has them in the directory of git-lfs, or fetches them with git-lfs; a node has them in its
 //! chunk store, which the daemon holds while it runs, so it is asked over the control socket.
 
-use std::io::{self, Read, Write as _};
+use std::io::{self, IsTerminal as _, Read, Write as _};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -36,15 +36,14 @@ pub fn of(place: Place) -> Result<Layers, CommandError> {
     match place {
         Place::Clone(clone) => {
             let objects = ObjectDir::new(&clone.lfs_objects()?);
-            Ok(Arc::new(ClonedLayers { clone, objects }))
+            let node = clone.node_of_remote()?.map(NodeLayers::new).transpose()?;
+            Ok(Arc::new(ClonedLayers {
+                clone,
+                objects,
+                node,
+            }))
         }
-        Place::Node(node) => {
-            let config = Config::read(&node.config_file())?;
-            let ledger = Arc::new(Ledger::open_clone(&node.ledger())?);
-            let name = ledger_name(&ledger)?;
-            let stored = StoredLayers(Objects::new(&node, &config, ledger));
-            Ok(Arc::new(NodeLayers { node, name, stored }))
-        }
+        Place::Node(node) => Ok(Arc::new(NodeLayers::new(node)?)),
     }
 }
 
@@ -62,29 +61,47 @@ fn ledger_name(ledger: &Ledger) -> Result<String, CommandError> {
 struct ClonedLayers {
     clone: GitClone,
     objects: ObjectDir,
+    /// The node, where the remote is one on this machine: git-lfs knows nothing of its store.
+    node: Option<NodeLayers>,
 }
 
 impl ClonedLayers {
-    /// Asks git-lfs for an object; it keeps what it got. What it says goes to standard error.
+    /// Asks git-lfs for an object; it keeps what it got, and says why it got nothing.
     fn fetch(&self, pointer: &Pointer) -> io::Result<()> {
+        let is_watched = io::stderr().is_terminal();
         let mut child = self
             .clone
             .git()
             .args(["lfs", "smudge"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
+            .stderr(if is_watched {
+                Stdio::inherit()
+            } else {
+                Stdio::piped()
+            })
             .spawn()?;
         let mut input = child.stdin.take().expect("standard input is piped");
         // Where git-lfs is missing it reads nothing; that the layer is missing is said later.
         let _ = input.write_all(pointer.to_text().as_bytes());
         drop(input);
-        child.wait().map(drop)
+        let output = child.wait_with_output()?;
+        if !self.objects.contains(pointer) {
+            eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
     }
 }
 
 impl LayerSource for ClonedLayers {
     fn open(&self, pointer: &Pointer) -> io::Result<Option<Box<dyn Read + '_>>> {
-        if !self.objects.contains(pointer) && self.clone.remote().is_some() {
+        if self.objects.contains(pointer) {
+            return self.objects.open(pointer);
+        }
+        if let Some(node) = &self.node {
+            return node.open(pointer);
+        }
+        if self.clone.remote().is_some() {
             self.fetch(pointer)?;
         }
         self.objects.open(pointer)
@@ -100,6 +117,16 @@ struct NodeLayers {
     node: NodeDir,
     name: String,
     stored: StoredLayers,
+}
+
+impl NodeLayers {
+    fn new(node: NodeDir) -> Result<Self, CommandError> {
+        let config = Config::read(&node.config_file())?;
+        let ledger = Arc::new(Ledger::open_clone(&node.ledger())?);
+        let name = ledger_name(&ledger)?;
+        let stored = StoredLayers(Objects::new(&node, &config, ledger));
+        Ok(Self { node, name, stored })
+    }
 }
 
 impl LayerSource for NodeLayers {

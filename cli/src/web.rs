@@ -5,10 +5,8 @@
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-
-use gdo_node::dir::NodeDir;
 
 /// How long a node may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -33,25 +31,17 @@ pub struct Answer {
 }
 
 impl Web {
-    /// The node that a remote's address leads to; `None` if this program cannot ask it.
+    /// The node behind an `http://` address; `None` for any other one.
     #[must_use]
-    pub fn of_remote(url: &str) -> Option<Self> {
-        if let Some(rest) = url.strip_prefix("http://") {
-            let host = rest.split('/').next()?;
-            let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-            let has_port = host
-                .rsplit_once(':')
-                .is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-            let host = if has_port {
-                host.to_owned()
-            } else {
-                format!("{host}:80")
-            };
-            return Some(Self::Tcp(host));
-        }
-        let path = url.strip_prefix("file://").unwrap_or(url);
-        let node = NodeDir::find(Path::new(path)).filter(|_| path.starts_with('/'))?;
-        Some(Self::Socket(node.control_socket()))
+    pub fn of_url(url: &str) -> Option<Self> {
+        let host = url.strip_prefix("http://")?.split('/').next()?;
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        let port = host.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        let host = match port {
+            Some(Ok(_)) => host.to_owned(),
+            _ => format!("{host}:80"),
+        };
+        Some(Self::Tcp(host))
     }
 
     /// Asks for `path`.
@@ -93,21 +83,18 @@ mod tests {
     use super::Web;
 
     #[test]
-    fn the_address_of_a_remote_is_found_or_it_is_none() {
+    fn the_host_of_an_address_is_found() {
         let tcp = |host: &str| Some(Web::Tcp(host.to_owned()));
-        assert_eq!(
-            Web::of_remote("http://hub:7420/makers.git"),
-            tcp("hub:7420")
-        );
-        assert_eq!(Web::of_remote("http://alice@hub/makers.git"), tcp("hub:80"));
-        assert_eq!(Web::of_remote("http://[::1]:7420/x.git"), tcp("[::1]:7420"));
+        assert_eq!(Web::of_url("http://hub:7420/makers.git"), tcp("hub:7420"));
+        assert_eq!(Web::of_url("http://alice@hub/makers.git"), tcp("hub:80"));
+        assert_eq!(Web::of_url("http://[::1]:7420/x.git"), tcp("[::1]:7420"));
         for other in [
             "https://hub/x.git",
             "git@hub:x.git",
             "ssh://hub/x.git",
             "../x.git",
         ] {
-            assert_eq!(Web::of_remote(other), None, "{other}");
+            assert_eq!(Web::of_url(other), None, "{other}");
         }
     }
 }

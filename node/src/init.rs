@@ -6,6 +6,8 @@
 //! **Invariants**: a directory is a node only once everything in it is written and synced; a failed
 //! init leaves nothing behind.
 
+mod layers;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -94,10 +96,12 @@ pub fn init(request: &InitRequest) -> Result<Initialised, NodeError> {
     let dir = NodeDir::at(&request.target)?;
     let name = ledger_name(request, &dir)?;
     let node_key = NodeKey::from_seed(random()?);
-    let files = genesis_files(request, &name, &founder, &node_key.public())?;
+    let mut files = genesis_files(request, &name, &founder, &node_key.public())?;
+    let layers = layers::take(&mut files);
     let existed = dir.root().exists();
     let dir = NodeDir::create(&request.target)?;
-    let made = fill(&dir, request, format, &files, &founder, &node_key);
+    let made = layers::store(&dir, &layers)
+        .and_then(|()| fill(&dir, request, format, &files, &founder, &node_key));
     if made.is_err() {
         // The first error is the one that counts.
         let _ = if existed {

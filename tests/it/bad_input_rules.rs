@@ -52,7 +52,7 @@ fn malformed_and_unknown_keys_of_the_policy_are_named_with_what_was_expected() {
         ("writers = [\"any\"]", "writers = [\"folk\"]", "folk"),
         ("\"1 of role:board\"", "\"1 of\"", "approve"),
         (
-            "blob_bytes_max = 8388608",
+            "blob_bytes_max = 1048576",
             "blob_bytes_max = 99999999999",
             "blob_bytes_max",
         ),

@@ -79,7 +79,24 @@ fn large_files_pushed_to_a_path_are_taken_into_the_store() {
     let org = org();
     let path = org.ledger().to_string_lossy().into_owned();
     let key = org.environment().home().join("alice.pub");
-    let clone = Clone::new(org.environment(), &path, org.temp().join("alice"), &key);
+    // A clone of the path has to be told where large files are, or to leave them.
+    let clone = org.temp().join("alice");
+    let pointers = [
+        "clone",
+        "-q",
+        "-c",
+        "filter.lfs.process=",
+        "-c",
+        "filter.lfs.smudge=cat",
+        "-c",
+        "filter.lfs.required=false",
+    ];
+    let words = [&pointers[..], &[&path, "alice"]].concat();
+    let _ = Seen::of(&mut org.environment().git(org.temp(), &words)).accepted();
+    let clone = Clone::at(org.environment(), clone, &key);
+    for key in ["process", "smudge", "required"] {
+        clone.run(&["config", "--unset", &format!("filter.lfs.{key}")]);
+    }
     let content = noise(BYTES);
     lfs::commit(&clone, "*.img", "disk.img", &content);
     push_quietly(&clone);
@@ -88,7 +105,6 @@ fn large_files_pushed_to_a_path_are_taken_into_the_store() {
     let other = org.clone("other");
     assert_eq!(lfs::read(&other, "disk.img"), content);
 
-    // A clone of the path has to be told where large files are.
     let files = format!("lfs.url={}/info/lfs", org.url());
     let words = ["clone", "-q", "-c", &files, &path, "by-path"];
     let _ = Seen::of(&mut org.environment().git(org.temp(), &words)).accepted();
@@ -128,7 +144,9 @@ fn a_malformed_pointer_is_refused_by_name() {
     let oid = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let text = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize 03\n");
     clone.commit(&[("bad.img", &text)]);
-    let seen = clone.propose(&[]).refused();
+    // git-lfs would look for the object first.
+    let without_lfs = ["push", "--no-verify", "origin", "HEAD:refs/for/main"];
+    let seen = Seen::of(&mut clone.git(&without_lfs)).refused();
     seen.shows("bad.img: ")
         .shows("expected the three lines of a Git LFS v1 pointer")
         .shows("git lfs track 'bad.img'");
@@ -183,12 +201,16 @@ fn a_download_that_was_cut_goes_on_where_it_ended() {
 }
 
 #[test]
-fn a_node_without_large_files_opens_no_store() {
-    let org = org();
+fn a_node_that_needs_no_large_file_opens_no_store() {
+    // Without git-lfs a clone asks for no object.
+    let org = Org::new("blank");
     let clone = org.clone("alice");
     clone.commit(&[("a.md", "hello\n")]);
     clone.propose(&[]).accepted().shows("(checkpoint 1)");
-    assert!(!org.dir().join("chunks").exists(), "nobody needed it");
+    assert!(
+        !org.log().contains("chunk store is open"),
+        "nobody needed it"
+    );
     org.check();
 }
 

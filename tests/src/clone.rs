@@ -26,6 +26,16 @@ impl Clone {
     pub fn new(environment: &Environment, url: &str, path: PathBuf, key: &Path) -> Self {
         let mut command = environment.command("git");
         let _ = Seen::of(command.args(["clone", "-q", url]).arg(&path)).accepted();
+        Self::at(environment, path, key)
+    }
+
+    /// Takes a clone that was made before, and signs with this key in it.
+    ///
+    /// # Panics
+    /// git fails.
+    #[must_use]
+    #[track_caller]
+    pub fn at(environment: &Environment, path: PathBuf, key: &Path) -> Self {
         let clone = Self {
             environment: environment.clone(),
             path,

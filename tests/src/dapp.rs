@@ -27,17 +27,34 @@ pub fn write_shell_dapp(clone: &Clone, name: &str, script: &str) {
     let root = clone.path().join(".git/image-root");
     make_root(&root, script);
     let writer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dapps/oci-layout.sh");
+    let layout = clone.path().join(".git/image-layout");
     let mut command = Command::new(writer);
-    command
-        .arg(&root)
-        .arg(clone.path().join(&folder).join("image"));
+    command.arg(&root).arg(&layout);
     let _ = Seen::of(command.args(["/bin/sh", "/bin/validate"])).accepted();
+    let source = format!("oci:{}", layout.display());
+    let import = ["image", "import", "--dapp", name, &source, "--no-push"];
+    let _ = clone.gdo(&import).accepted();
+    push_layers(clone, &folder);
     fs::remove_dir_all(&root).expect("it is ours");
+    fs::remove_dir_all(&layout).expect("it is ours");
     let rule = format!(
         "\n[[rule]]\npath = \"notes/\"\nlane = \"final\"\nwriters = [\"any\"]\ndapps = [\"{name}\"]\n"
     );
     let policy = clone.read(".gdo/policy.toml");
     clone.write(".gdo/policy.toml", policy + &rule);
+}
+
+/// Has git-lfs push the layers of the image below `folder`, ahead of the proposal that names them.
+#[track_caller]
+fn push_layers(clone: &Clone, folder: &str) {
+    let attributes = clone.read(&format!("{folder}/image/.gitattributes"));
+    let layers = attributes
+        .lines()
+        .filter_map(|line| line.split_once(" filter=lfs"));
+    for (path, _) in layers {
+        let oid = path.rsplit('/').next().unwrap_or_default();
+        clone.run(&["lfs", "push", "--object-id", "origin", oid]);
+    }
 }
 
 /// The manifest of a dapp that judges `notes/`.

@@ -211,23 +211,60 @@ fn an_imported_image_is_merged_and_comes_out_the_same_in_another_clone() {
 }
 
 #[test]
-fn a_validator_runs_from_layers_in_the_store_and_names_one_that_is_missing() {
-    let mut running = Running::start();
-    let before = running.json("alice", &["image", "show", "--dapp", "policy", "--json"]);
+fn layers_that_stand_in_the_tree_become_pointers_in_one_proposal() {
+    let running = Running::start();
+    let world = &running.world;
+    running.rootfs();
+    let rootfs = format!("rootfs:{}", running.path("rootfs"));
+    let made = ["image", "import", "tools", &rootfs];
+    world.gdo("alice", &made).ends(0);
+    let target = format!("oci:{}", running.path("exported"));
+    world
+        .gdo("alice", &["image", "export", "tools", &target])
+        .ends(0);
+    running.pull("alice");
+    // As images stood in ledgers before there was a store.
+    world.run("", "mkdir", &["alice/jobs"]);
+    world.run("", "cp", &["-R", "exported", "alice/jobs/image"]);
+    world.run("alice", "git", &["add", "jobs"]);
+    world.run("alice", "git", &["commit", "-q", "-m", "Add an image"]);
+    let push = [
+        "push",
+        "-q",
+        "-o",
+        "wait=20s",
+        "origin",
+        "HEAD:refs/for/main",
+    ];
+    world.run("alice", "git", &push);
+    running.pull("alice");
+
+    let show = ["image", "show", "--path", "jobs/image", "--json"];
+    let before = running.json("alice", &show);
     let migrated = running.json("alice", &["image", "migrate", "--json"]);
-    assert_eq!(
-        migrated["images"],
-        serde_json::json!([".gdo/dapps/policy/image"])
-    );
+    assert_eq!(migrated["images"], serde_json::json!(["jobs/image"]));
     assert_eq!(migrated["proposed"], Value::Bool(true));
-    let after = running.json("alice", &["image", "show", "--dapp", "policy", "--json"]);
+    running.is_clean("alice");
+    let after = running.json("alice", &show);
     assert_eq!(
         before["digest"], after["digest"],
-        "what names the dapp stays"
+        "what names the image stays"
     );
+    let layer = layer_in(&world.path("alice/jobs/image"));
+    let text = fs::read_to_string(layer).expect("it is text");
+    assert!(text.starts_with("version https://git-lfs"), "{text}");
     let again = running.json("alice", &["image", "migrate", "--json"]);
     assert_eq!(again["commit"], Value::Null, "there is nothing left to do");
-    running.is_clean("alice");
+    world.gdo("alice", &["verify"]).ends(0);
+}
+
+#[test]
+fn a_validator_runs_from_layers_in_the_store_and_names_one_that_is_missing() {
+    let mut running = Running::start();
+    let shown = running.json("alice", &["image", "show", "--dapp", "policy", "--json"]);
+    let layer = layer_in(&running.world.path("alice/.gdo/dapps/policy/image"));
+    let layer = fs::read_to_string(layer).expect("it is text");
+    assert!(layer.starts_with("version https://git-lfs"), "{layer}");
 
     // Nothing is prepared: the image has to come out of the store.
     running.restart(|world| fs::remove_dir_all(world.path("node/cache")).expect("it is a cache"));
@@ -243,7 +280,8 @@ fn a_validator_runs_from_layers_in_the_store_and_names_one_that_is_missing() {
     running.clone("bob");
     world
         .gdo("bob", &["verify", "--rerun", "--degraded"])
-        .ends(0);
+        .ends(0)
+        .tells("1 validators ran again");
     let run = [
         "dapp",
         "run",
@@ -264,7 +302,7 @@ fn a_validator_runs_from_layers_in_the_store_and_names_one_that_is_missing() {
         }
     });
     running.pull("alice");
-    let layer = after["variants"][0]["layers"][0]["digest"]
+    let layer = shown["variants"][0]["layers"][0]["digest"]
         .as_str()
         .expect("a digest");
     let said = running.push_note("without-the-store");

@@ -62,10 +62,10 @@ impl Desk {
     pub(super) fn open(dir: Option<&Path>) -> Result<Self, CommandError> {
         let clone = match place::find(dir)? {
             Place::Clone(clone) => clone,
-            Place::Node(node) => {
+            Place::Node(_) => {
                 let message = "images are changed in a clone, and this is a node directory";
-                let hint = format!("git clone {}", node.ledger().display());
-                return Err(CommandError::usage(message).hint(hint));
+                return Err(CommandError::usage(message)
+                    .hint("make one with git clone; 'gdo status' shows the node's address"));
             }
         };
         let Some(root) = clone.work_tree()? else {

@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 use super::desk::Desk;
 use super::import::Taking;
 use super::name;
-use crate::clone::no_git;
 use crate::error::CommandError;
 use crate::progress::Bytes;
 use crate::web::Web;
@@ -75,16 +74,14 @@ impl Propose {
 
 /// The node that the clone's remote is.
 fn web(desk: &Desk) -> Result<Web, CommandError> {
-    let remote = desk.clone.remote().ok_or_else(|| {
+    if let Some(node) = desk.clone.node_of_remote()? {
+        return Ok(Web::Socket(node.control_socket()));
+    }
+    let url = desk.clone.remote_url()?.ok_or_else(|| {
         CommandError::usage("the clone has no remote to pull the image from")
             .hint("git remote add origin URL")
     })?;
-    let found = desk
-        .at_root(&["remote", "get-url", remote])
-        .output()
-        .map_err(no_git)?;
-    let url = String::from_utf8_lossy(&found.stdout).trim().to_owned();
-    Web::of_remote(&url).ok_or_else(|| {
+    Web::of_url(&url).ok_or_else(|| {
         CommandError::usage(format!("images cannot be pulled from {url}, only from http:// and local nodes"))
             .hint("pull it with 'skopeo copy docker://HOST/NAME@DIGEST oci:DIR', then 'gdo image import NAME oci:DIR'")
     })
