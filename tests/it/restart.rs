@@ -4,9 +4,9 @@ use gdo_tests::{Org, dapp};
 
 const POLICY: &str = ".gdo/policy.toml";
 
-#[test]
-fn open_proposals_and_the_head_outlive_a_restart() {
-    let mut org = Org::new("blank");
+/// An organisation in which bob must approve what alice proposed last.
+fn org_with_a_proposal_that_waits() -> (Org, String) {
+    let org = Org::new("blank");
     let alice = org.clone("alice");
     org.add_person(&alice, "bob", "board");
     alice.replace(POLICY, "self_approval = true\n", "");
@@ -16,6 +16,24 @@ fn open_proposals_and_the_head_outlive_a_restart() {
     let text = alice.read(POLICY) + "\n# a remark\n";
     let id = alice.commit(&[(POLICY, &text)]);
     alice.propose(&[]).accepted().shows("it waits for approval");
+    (org, id)
+}
+
+/// Bob approves it.
+#[track_caller]
+fn approve(org: &Org, id: &str) {
+    let bob = org.clone_of("bob", "bob");
+    bob.gdo(&["approve", id]).accepted().shows("main is now ");
+    assert!(
+        org.file(POLICY)
+            .is_some_and(|text| text.contains("# a remark"))
+    );
+    org.check();
+}
+
+#[test]
+fn open_proposals_and_the_head_outlive_a_restart() {
+    let (mut org, id) = org_with_a_proposal_that_waits();
     let before = (
         org.main(),
         org.status()["head"].clone(),
@@ -32,27 +50,12 @@ fn open_proposals_and_the_head_outlive_a_restart() {
         org.status()["pending"].clone(),
     );
     assert_eq!(after, before);
-    let bob = org.clone_of("bob", "bob");
-    bob.gdo(&["approve", &id]).accepted().shows("main is now ");
-    assert!(
-        org.file(POLICY)
-            .is_some_and(|text| text.contains("# a remark"))
-    );
-    org.check();
+    approve(&org, &id);
 }
 
 #[test]
 fn a_proposal_that_waits_behind_a_merged_one_outlives_a_restart() {
-    let mut org = Org::new("blank");
-    let alice = org.clone("alice");
-    org.add_person(&alice, "bob", "board");
-    alice.replace(POLICY, "self_approval = true\n", "");
-    alice.commit_all("Ask for a second pair of eyes");
-    let _ = alice.propose(&[]).accepted();
-    alice.pull();
-    let text = alice.read(POLICY) + "\n# a remark\n";
-    let id = alice.commit(&[(POLICY, &text)]);
-    alice.propose(&[]).accepted().shows("it waits for approval");
+    let (mut org, id) = org_with_a_proposal_that_waits();
     let other = org.clone("other");
     other.commit(&[("notes/one.md", "1\n")]);
     other.propose(&[]).accepted().shows("main is now ");
@@ -69,13 +72,7 @@ fn a_proposal_that_waits_behind_a_merged_one_outlives_a_restart() {
     let _ = org.git(&["update-ref", "-d", &name]);
     org.start();
     assert_eq!(org.git(&["rev-parse", &name]).trim(), id);
-    let bob = org.clone_of("bob", "bob");
-    bob.gdo(&["approve", &id]).accepted().shows("main is now ");
-    assert!(
-        org.file(POLICY)
-            .is_some_and(|text| text.contains("# a remark"))
-    );
-    org.check();
+    approve(&org, &id);
 }
 
 #[test]
