@@ -213,6 +213,42 @@ fn requests_of_other_forms_get_words() {
 }
 
 #[test]
+fn addresses_are_told_as_the_client_knows_the_node() {
+    let server = Server::start();
+    let path = format!("{API}/objects/batch");
+    let content = noise(1, 10);
+    let body = json!({"operation": "upload", "objects": [{"oid": oid(&content), "size": 10}]});
+    let body = body.to_string();
+    for (headers, status, expected) in [
+        (
+            &["Host: localhost:1234"][..],
+            200,
+            "http://localhost:1234/books.git/",
+        ),
+        (&["Host: [::1]:1"], 200, "http://[::1]:1/books.git/"),
+        (
+            &["Host: 127.0.0.1", "X-Forwarded-Proto: https"],
+            200,
+            "https://127.0.0.1/books.git/",
+        ),
+        (&["Host: 127.0.0.1:@evil.example"], 400, ""),
+        (&["Host: 127.0.0.1:80/x"], 400, ""),
+    ] {
+        let answer = server
+            .ask("POST", &path, headers, body.as_bytes())
+            .is(status);
+        if status == 200 {
+            let answer = answer.json();
+            let href = answer["objects"][0]["actions"]["upload"]["href"].as_str();
+            assert!(
+                href.is_some_and(|href| href.starts_with(expected)),
+                "{href:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn names_that_are_not_the_nodes_are_turned_away() {
     let server = Server::start();
     let foreign = ["Host: evil.example"];

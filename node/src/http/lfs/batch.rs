@@ -82,7 +82,7 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -
     let Some(root) = root_of(request.headers(), &shared) else {
         return refuse(
             StatusCode::BAD_REQUEST,
-            "the request names no host, so no address of an object can be told",
+            "the request names no host of the usual form, so no address of an object can be told",
         );
     };
     let batch: RawBatch = match read_json(&shared, request).await {
@@ -119,6 +119,10 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -
 /// The address of the API as the client knows it.
 fn root_of(headers: &HeaderMap, shared: &Shared) -> Option<String> {
     let host = headers.get(header::HOST)?.to_str().ok()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    if !host.chars().all(plain) {
+        return None;
+    }
     let scheme = match headers.get("x-forwarded-proto") {
         Some(value) if value == "https" => "https",
         _ => "http",
