@@ -194,5 +194,15 @@ fn stages(files: &[&str]) -> Outcome {
         cut(file, &mut |chunk| {
             std::hint::black_box(ChunkId::of(chunk));
         })
+    })?;
+    // What is new is compressed as well.
+    let mut compressor = zstd::bulk::Compressor::new(3)?;
+    measure("read and zstd -3 in frames of 256 KiB", &mut |file| {
+        each_piece(file, |piece| {
+            let frames = piece.chunks(256 << 10);
+            frames
+                .map(|frame| compressor.compress(frame))
+                .try_for_each(|frame| frame.map(drop))
+        })
     })
 }
