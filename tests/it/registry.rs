@@ -7,7 +7,7 @@ use std::process::Command;
 
 use gdo_core::id::Digest;
 use gdo_tests::program::{noise, share};
-use gdo_tests::{Org, Seen, lfs};
+use gdo_tests::{Clone, Org, Seen, lfs};
 use serde_json::Value;
 
 /// `skopeo` without a policy of this machine.
@@ -196,6 +196,53 @@ fn an_image_of_the_ledger_is_listed_and_pulled_by_its_tags() {
     let to = format!("{policy}:latest");
     let seen = skopeo(&org, &["copy", "--dest-tls-verify=false", &from, &to]).refused();
     seen.shows("come with a proposal alone");
+    org.check();
+}
+
+/// Proposes a layout as an image of the ledger, its layer as a pointer.
+#[track_caller]
+fn propose_image(clone: &Clone, layout: &Path, name: &str) {
+    let folder = format!(".gdo/images/{name}");
+    let target = clone.path().join(&folder);
+    fs::create_dir_all(target.parent().expect("it lies in the clone")).expect("ours");
+    let mut copy = Command::new("cp");
+    let _ = Seen::of(copy.arg("-r").arg(layout).arg(&target)).accepted();
+    let bytes = |name: &String| {
+        let file = layout.join("blobs/sha256").join(name);
+        fs::metadata(file).expect("it was listed").len()
+    };
+    let layer = blobs(layout).into_keys().max_by_key(bytes);
+    let layer = layer.expect("a layout has blobs");
+    clone.run(&["lfs", "track", &format!("{folder}/blobs/sha256/{layer}")]);
+    clone.commit_all("Add an image");
+    clone.propose(&[]).accepted().shows("(checkpoint ");
+}
+
+#[test]
+fn an_image_that_a_member_proposed_wins_over_one_that_anybody_pushed() {
+    let org = Org::new("blank");
+    lfs::install(org.environment());
+    let clone = org.clone("alice");
+    let layout = make_layout(&org, "tools");
+    propose_image(&clone, &layout, "tools");
+    let (registry, digest) = (registry(&org), manifest_digest(&layout));
+    let tools = format!("{registry}/tools:latest");
+    let back = org.temp().join("back");
+    pull(&org, &tools, &back);
+    assert_eq!(blobs(&back), blobs(&layout));
+    assert_eq!(listed(&org, "tools")["source"], "ledger");
+
+    let other = make_layout(&org, "other");
+    let from = format!("oci:{}", other.display());
+    let words = ["copy", "--preserve-digests", "--dest-tls-verify=false"];
+    let _ = skopeo(&org, &[&words[..], &[&from, &tools]].concat()).accepted();
+    let again = org.temp().join("again");
+    pull(&org, &tools, &again);
+    assert_eq!(manifest_digest(&again), digest);
+    let pushed = format!("{registry}/tools@{}", manifest_digest(&other));
+    let by_digest = org.temp().join("by-digest");
+    pull(&org, &pushed, &by_digest);
+    assert_eq!(blobs(&by_digest), blobs(&other));
     org.check();
 }
 
