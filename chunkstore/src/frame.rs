@@ -9,6 +9,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use zstd::bulk::{Compressor, Decompressor};
@@ -135,6 +136,15 @@ impl FrameBuilder {
 pub(crate) struct Frame {
     pub(crate) entries: Vec<Entry>,
     pub(crate) plain: Vec<u8>,
+    /// How many bytes its record takes in the pack.
+    pub(crate) record_bytes: u64,
+}
+
+/// A place in a frame: how many entries, and how many of its bytes, are before it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct FramePlace {
+    entry: usize,
+    at: usize,
 }
 
 impl Frame {
@@ -147,7 +157,33 @@ impl Frame {
             Codec::Raw => body,
             Codec::Zstd => decompress(&body, head.plain as usize)?,
         };
-        Ok(Self { entries, plain })
+        Ok(Self {
+            entries,
+            plain,
+            record_bytes: head.record_bytes(),
+        })
+    }
+
+    /// Where the chunk of this name is, looked for from a place on to the end and then from the
+    /// beginning; and the place behind it.
+    pub(crate) fn find(
+        &self,
+        id: &[u8; 32],
+        from: FramePlace,
+    ) -> Option<(Range<usize>, FramePlace)> {
+        let look = |from: FramePlace| {
+            let mut at = from.at;
+            for (number, entry) in self.entries.iter().enumerate().skip(from.entry) {
+                let start = at;
+                at += entry.bytes as usize;
+                if entry.id == *id {
+                    let entry = number + 1;
+                    return Some((start..at, FramePlace { entry, at }));
+                }
+            }
+            None
+        };
+        look(from).or_else(|| look(FramePlace::default()))
     }
 
     /// What it takes in memory.

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use crate::disk::PackFile;
 use crate::index::key::Location;
 use crate::log::Log;
+use crate::read::read_from;
 use crate::record::Kind;
 use crate::scan::read_head;
 
@@ -91,13 +92,7 @@ impl Nearby {
         };
         while cursor.next < cursor.end {
             let (pack, offset) = (cursor.pack, cursor.next);
-            let read = |offset: u64, bytes: u64| {
-                let mut buffer = vec![0; bytes as usize];
-                let read = cursor.file.read_at(&mut buffer, offset);
-                read.map_err(|error| error.to_string())?;
-                Ok(buffer)
-            };
-            let Ok((head, entries)) = read_head(pack, offset, &read) else {
+            let Ok((head, entries)) = read_head(pack, offset, &read_from(&*cursor.file)) else {
                 self.cursor = None;
                 return;
             };

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use gdo_core::id::Digest;
 use gdo_core::pointer::Pointer;
 
+use crate::disk::PackFile;
 use crate::error::{Damage, StoreError};
-use crate::frame::Frame;
+use crate::frame::{Frame, FramePlace};
 use crate::hash::{ChunkId, ManifestId};
 use crate::index::key::Location;
 use crate::manifest::{Manifest, Span};
@@ -41,6 +42,10 @@ struct Current {
 pub(crate) struct Part {
     frame: Arc<Frame>,
     range: Range<usize>,
+    /// The pack and the record of the frame.
+    place: (u32, u32),
+    /// Where in the frame the next chunk begins, if that is known.
+    next: FramePlace,
 }
 
 impl Part {
@@ -166,10 +171,13 @@ impl ObjectReader {
             return Ok(None);
         };
         let range = span.start..span.start + u64::from(span.len);
-        let part = self
-            .store
-            .inner
-            .read_part(Kind::Chunks, span.chunk.as_bytes(), Some(span.len));
+        let (inner, id) = (&self.store.inner, span.chunk.as_bytes());
+        let last = self.current.as_ref().map(|current| &current.part);
+        let beside = last.and_then(|last| inner.read_beside(last, id, span.len));
+        let part = match beside {
+            Some(part) => Ok(part),
+            None => inner.read_part(Kind::Chunks, id, Some(span.len)),
+        };
         let part = part.map_err(|error| name_damage(error, &self.pointer.oid, range.clone()))?;
         Ok(Some(Current { range, part }))
     }
@@ -241,14 +249,7 @@ impl Inner {
         // A collection may delete a pack between the look into the index and the look into the pack;
         // what was of use in it has moved before that.
         for _ in 0..3 {
-            // Of a record that is marked as broken a part may yet be good.
-            let mut places = self.log.places(kind, id)?;
-            let rest = self.log.all_places(kind, id)?;
-            places.extend(
-                rest.into_iter()
-                    .filter(|place| !places.contains(place))
-                    .collect::<Vec<_>>(),
-            );
+            let places = self.places_to_read(kind, id)?;
             let mut was_moved = false;
             for place in places {
                 match self.read_place(kind, id, bytes, &place) {
@@ -282,6 +283,75 @@ impl Inner {
         Err(StoreError::Damaged(Box::new(damage)))
     }
 
+    /// Where a chunk or node lies; last the records that are marked as broken, of which a part may
+    /// yet be good.
+    fn places_to_read(&self, kind: Kind, id: &[u8; 32]) -> Result<Vec<Location>, StoreError> {
+        let mut places = self.log.places(kind, id)?;
+        if places.is_empty() || self.log.has_bad() {
+            let rest = self.log.all_places(kind, id)?;
+            let rest = rest.into_iter().filter(|place| !places.contains(place));
+            let rest: Vec<Location> = rest.collect();
+            places.extend(rest);
+        }
+        Ok(places)
+    }
+
+    /// Looks for a chunk behind the one that was read last: in its frame and in the next. Saves a look
+    /// into the index where an object is read in the order in which it was stored.
+    fn read_beside(&self, last: &Part, id: &[u8; 32], bytes: u32) -> Option<Part> {
+        let is_it = |frame: &Frame, range: &Range<usize>| {
+            range.len() == bytes as usize
+                && ChunkId::of(&frame.plain[range.clone()]).as_bytes() == id
+        };
+        let (pack, record) = last.place;
+        let (frame, place) = match last.frame.find(id, last.next) {
+            Some(_) => (Arc::clone(&last.frame), last.place),
+            None => {
+                let next = u64::from(record) + last.frame.record_bytes;
+                if next >= self.log.pack(pack)?.bytes {
+                    return None;
+                }
+                let place = Location {
+                    pack,
+                    record: next as u32,
+                    at: 0,
+                    bytes,
+                };
+                if !self.holds(&place, id) {
+                    return None;
+                }
+                let frame = self.read_frame(Kind::Chunks, &place).ok()?;
+                (frame, (pack, place.record))
+            }
+        };
+        let from = if place == last.place {
+            last.next
+        } else {
+            FramePlace::default()
+        };
+        let (range, next) = frame.find(id, from)?;
+        is_it(&frame, &range).then_some(Part {
+            frame,
+            range,
+            place,
+            next,
+        })
+    }
+
+    /// Whether the table of a record says that a chunk is in it.
+    fn holds(&self, place: &Location, id: &[u8; 32]) -> bool {
+        if let Some(frame) = lock(&self.frames).get((place.pack, place.record)) {
+            return frame.entries.iter().any(|entry| entry.id == *id);
+        }
+        let Ok(file) = self.log.file(place.pack) else {
+            return false;
+        };
+        let head = read_head(place.pack, u64::from(place.record), &read_from(&*file));
+        head.is_ok_and(|(head, entries)| {
+            head.kind == Kind::Chunks && entries.iter().any(|entry| entry.id == *id)
+        })
+    }
+
     fn read_place(
         &self,
         kind: Kind,
@@ -304,7 +374,12 @@ impl Inner {
             let reason = format!("the manifest says {bytes} bytes, the chunk has {found}");
             return Err(ReadFault::Broken(reason));
         }
-        Ok(Part { frame, range })
+        Ok(Part {
+            frame,
+            range,
+            place: (place.pack, place.record),
+            next: FramePlace::default(),
+        })
     }
 
     fn read_frame(&self, kind: Kind, place: &Location) -> Result<Arc<Frame>, ReadFault> {
@@ -319,12 +394,7 @@ impl Inner {
                 io::ErrorKind::NotFound => ReadFault::Moved,
                 _ => ReadFault::Broken(format!("cannot be opened: {error}")),
             })?;
-        let read = |offset: u64, bytes: u64| {
-            let mut buffer = vec![0; bytes as usize];
-            let read = file.read_at(&mut buffer, offset);
-            read.map_err(|error| format!("cannot be read: {error}"))?;
-            Ok(buffer)
-        };
+        let read = read_from(&*file);
         let offset = u64::from(place.record);
         let open = || {
             let (head, entries) = read_head(place.pack, offset, &read)?;
@@ -341,6 +411,16 @@ impl Inner {
         let frame = Arc::new(open().map_err(ReadFault::Broken)?);
         lock(&self.frames).put(at, &frame);
         Ok(frame)
+    }
+}
+
+/// Reads so many bytes at an offset of a pack.
+pub(crate) fn read_from(file: &dyn PackFile) -> impl Fn(u64, u64) -> Result<Vec<u8>, String> {
+    move |offset, bytes| {
+        let mut buffer = vec![0; bytes as usize];
+        let read = file.read_at(&mut buffer, offset);
+        read.map_err(|error| format!("cannot be read: {error}"))?;
+        Ok(buffer)
     }
 }
 

@@ -8,7 +8,7 @@ use gdo_core::pointer::Pointer;
 use crate::error::StoreError;
 use crate::hash::ManifestId;
 use crate::index::key::{Key, Location, prefix};
-use crate::read::ObjectReader;
+use crate::read::{ObjectReader, read_from};
 use crate::record::Kind;
 use crate::recover::stored_bytes;
 use crate::scan::read_head;
@@ -116,13 +116,7 @@ impl Store {
         let log = &self.inner.log;
         let file = log.file(place.pack);
         let file = file.map_err(|error| StoreError::io(&log.disk.path(place.pack), error))?;
-        let read = |offset: u64, bytes: u64| {
-            let mut buffer = vec![0; bytes as usize];
-            let read = file.read_at(&mut buffer, offset);
-            read.map_err(|error| error.to_string())?;
-            Ok(buffer)
-        };
-        let head = read_head(place.pack, u64::from(place.record), &read);
+        let head = read_head(place.pack, u64::from(place.record), &read_from(&*file));
         Ok(head.map_or((1, 1), |(head, _)| {
             (head.record_bytes(), u64::from(head.plain))
         }))

@@ -29,6 +29,12 @@ impl Bad {
 }
 
 impl Log {
+    /// Whether anything is known to be broken.
+    pub(crate) fn has_bad(&self) -> bool {
+        let bad = lock(&self.bad);
+        !bad.ranges.is_empty() || !bad.packs.is_empty()
+    }
+
     /// Whether it is known that a record cannot be read.
     pub(crate) fn is_bad(&self, pack: u32, record: u32) -> bool {
         lock(&self.bad).holds(pack, record)
