@@ -258,3 +258,25 @@ fn what_was_uploaded_is_there_after_a_kill() {
     assert_eq!(lfs::read(&other, "disk.img"), content);
     org.check();
 }
+
+#[test]
+fn what_a_proposal_names_makes_room_for_the_next_upload() {
+    let mut org = Org::stopped("blank");
+    lfs::install(org.environment());
+    let file = org.dir().join("node.toml");
+    let text = fs::read_to_string(&file).expect("init writes it");
+    fs::write(&file, format!("{text}http.staging_mib_max = 4\n")).expect("it is ours");
+    org.start();
+    let clone = org.clone("alice");
+    for round in 1..=3 {
+        let path = format!("{round}.img");
+        let content = noise(BYTES + round);
+        lfs::commit(&clone, "*.img", &path, &content);
+        push_quietly(&clone);
+        clone.pull();
+    }
+    lfs::commit(&clone, "*.img", "too-large.img", &noise(5 << 20));
+    let seen = clone.propose(&[]).refused();
+    seen.shows("http.staging_mib_max");
+    org.check();
+}
