@@ -20,7 +20,7 @@ root() {
     local out=rootfs/$1.tar
     [ -e "$out" ] && return
     say "making the root file system $1"
-    mmdebstrap --quiet --variant="$2" --include="$3" "$suite" "$out.new.tar"
+    mmdebstrap --quiet --variant="$2" ${3:+--include="$3"} "$suite" "$out.new.tar"
     mv "$out.new.tar" "$out"
 }
 root 1-minimal minbase ''
