@@ -47,7 +47,7 @@ impl Default for Caps {
         Caps {
             total_bytes_max: 64 << 30,
             ratio_max: 200,
-            entries_max: 1_000_000,
+            entries_max: 500_000,
         }
     }
 }

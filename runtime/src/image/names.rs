@@ -7,7 +7,7 @@
 //!
 //! **Invariants**: memory is bounded by the caps; nothing here touches a disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::tape::{Entry, Kind};
 
@@ -16,7 +16,7 @@ const LINKS_MAX: usize = 40;
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// What all names of an image may take.
-const NAMES_BYTES_MAX: usize = 64 << 20;
+const NAMES_BYTES_MAX: usize = 32 << 20;
 
 type Path = Vec<u8>;
 
@@ -27,10 +27,17 @@ enum Node {
     Link(Vec<u8>),
 }
 
+/// What stands at a path, and the number of the layer that put it there.
+#[derive(Debug)]
+struct Standing {
+    node: Node,
+    layer: u32,
+}
+
 /// The names of an image, layer over layer.
 pub(super) struct Names {
-    known: BTreeMap<Path, Node>,
-    own: BTreeSet<Path>,
+    known: BTreeMap<Path, Standing>,
+    layer: u32,
     bytes: usize,
     entries: u64,
     entries_max: u64,
@@ -42,7 +49,7 @@ impl Names {
     pub(super) fn new(entries_max: u64, set_id: bool) -> Names {
         Names {
             known: BTreeMap::new(),
-            own: BTreeSet::new(),
+            layer: 0,
             bytes: 0,
             entries: 0,
             entries_max,
@@ -52,7 +59,7 @@ impl Names {
 
     /// Begins a layer: its whiteouts speak about the layers below.
     pub(super) fn begin_layer(&mut self) {
-        self.own.clear();
+        self.layer += 1;
     }
 
     /// Takes the next entry of the layer, or says why it is refused.
@@ -103,12 +110,16 @@ impl Names {
             Kind::HardLink => self.hard_link(&entry.target)?,
             _ => Node::File,
         };
-        if node != Node::Directory || self.known.get(&path) != Some(&Node::Directory) {
+        if node != Node::Directory || self.node(&path) != Some(&Node::Directory) {
             self.remove(&path);
         }
-        self.known.insert(path.clone(), node);
-        self.own.insert(path);
+        let layer = self.layer;
+        self.known.insert(path, Standing { node, layer });
         Ok(())
+    }
+
+    fn node(&self, path: &[u8]) -> Option<&Node> {
+        self.known.get(path).map(|standing| &standing.node)
     }
 
     fn hard_link(&self, target: &[u8]) -> Result<Node, String> {
@@ -117,7 +128,7 @@ impl Names {
             return Err("it is a hard link to something that is not a file".to_owned());
         };
         let target = join(&self.resolve(parents)?, name);
-        match self.known.get(&target) {
+        match self.node(&target) {
             Some(Node::File) => Ok(Node::File),
             Some(_) => Err("it is a hard link to something that is not a file".to_owned()),
             None => Err("it is a hard link to a file that is not there".to_owned()),
@@ -129,7 +140,8 @@ impl Names {
             return Err("it hides nothing".to_owned());
         }
         let path = join(parent, hidden);
-        if !self.own.contains(&path) {
+        let standing = self.known.get(&path);
+        if standing.is_none_or(|standing| standing.layer != self.layer) {
             self.remove(&path);
         }
         Ok(())
@@ -144,7 +156,7 @@ impl Names {
             .known
             .range(below.clone()..)
             .take_while(|(path, _)| path.starts_with(&below))
-            .filter(|(path, _)| !self.own.contains(*path))
+            .filter(|(_, standing)| standing.layer != self.layer)
             .map(|(path, _)| path.clone())
             .collect();
         for path in lower {
@@ -180,7 +192,7 @@ impl Names {
                 continue;
             }
             done.push(part);
-            match self.known.get(&done.join(&b'/')) {
+            match self.node(&done.join(&b'/')) {
                 Some(Node::File) => return Err("a part of its path is not a directory".to_owned()),
                 Some(Node::Link(target)) => {
                     links += 1;
@@ -309,6 +321,14 @@ mod tests {
         refused(&[&[link("s", "/etc"), hard("s/passwd")]], "leads out");
         refused(&[&[link("s", "/etc/passwd"), hard("s")]], "not a file");
         refused(&[&[file("a")], &[file(".wh.a"), hard("a")]], "not there");
+        let own = [file("a"), file(".wh.a"), hard("a")];
+        assert_eq!(
+            last(&[&[file("a")], &own]),
+            Ok(()),
+            "a whiteout is about lower layers"
+        );
+        let below = [file(".wh.d"), hard("d/a")];
+        refused(&[&[file("d/a")], &below], "not there");
     }
 
     #[test]
