@@ -249,7 +249,7 @@ impl Collection<'_> {
             } else if is_dead {
                 self.set_dead(*pack, was_dead, true)?;
             } else if found.live * 100 < found.total * percent || found.total == 0 {
-                let is_empty = self.repack(*pack, *state)?;
+                let is_empty = self.repack(*pack, *state, found.has_names)?;
                 self.set_dead(*pack, was_dead, is_empty)?;
             } else {
                 self.set_dead(*pack, was_dead, false)?;

@@ -2,6 +2,7 @@
 //!
 //! **Invariant**: everything that was moved is durable and indexed when the pack is called empty.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Collection;
@@ -14,7 +15,12 @@ use crate::scan::{Item, Scanner, Whole};
 
 impl Collection<'_> {
     /// Moves what is of use out of a pack; says whether nothing of use is left in it.
-    pub(super) fn repack(&mut self, pack: u32, state: PackState) -> Result<bool, StoreError> {
+    pub(super) fn repack(
+        &mut self,
+        pack: u32,
+        state: PackState,
+        has_names: bool,
+    ) -> Result<bool, StoreError> {
         let log = &self.store.inner.log;
         let Ok(file) = log.file(pack) else {
             // It is lost: what was of use in it can only come anew.
@@ -43,7 +49,11 @@ impl Collection<'_> {
                 log.append(&record)?;
             }
         }
-        self.move_names(pack)?;
+        if has_names {
+            self.move_names(pack)?;
+        } else {
+            log.commit(&[], &BTreeSet::new())?;
+        }
         self.report.packs_repacked += 1;
         Ok(is_empty)
     }

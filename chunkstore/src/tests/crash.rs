@@ -266,6 +266,46 @@ fn an_error_of_the_disk_at_any_point_harms_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn what_the_disk_cannot_read_is_named_stored_again_and_good_again_when_it_can() {
+    let dir = fast_dir();
+    let disk = Forgetful::default();
+    let store = Store::open_on(Arc::new(disk.clone()), dir.path(), &small(), 64 << 20, None);
+    let store = store.expect("the store opens");
+    let bytes = noise(9, 2_000_000);
+    let oid = put_at(&store, &bytes, 1).expect("it is taken").pointer.oid;
+    disk.fail_reads(0, 1_000_000..1_000_512);
+    match get(&store, &oid) {
+        Err(StoreError::Damaged(damage)) => {
+            assert!(damage.reason.contains("cannot be read"), "{damage}");
+            assert!(damage.range.is_some() && damage.chunk.is_some(), "{damage}");
+            assert_eq!(damage.pack, Some(0));
+        }
+        other => panic!("expected damage, got {:?}", other.map(|bytes| bytes.len())),
+    }
+    assert!(
+        !store
+            .verify(&mut |_| {})
+            .expect("the rest is read")
+            .is_sound()
+    );
+    let again = put_at(&store, &bytes, 2).expect("it is taken");
+    assert!(again.unique_bytes <= 512 << 10, "{again:?}");
+    assert_eq!(get(&store, &oid).expect("it is healed"), bytes);
+    disk.fail_reads(0, 0..0);
+    assert!(store.inner.log.has_bad());
+    assert!(
+        store
+            .verify(&mut |_| {})
+            .expect("everything is read")
+            .is_sound()
+    );
+    assert!(
+        !store.inner.log.has_bad(),
+        "what reads well counts as good again"
+    );
+}
+
+#[test]
 #[ignore = "soak: a failure at every step, some minutes"]
 fn a_failure_at_every_step_harms_nothing_that_was_acknowledged() {
     let failures = [Failure::Full, Failure::FullOnce, Failure::Error];

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -95,11 +96,20 @@ pub(crate) struct Forgetful {
     packs: Arc<Mutex<BTreeMap<u32, Arc<Mutex<Contents>>>>>,
 }
 
+impl Forgetful {
+    /// Reads of these bytes of a pack fail from here on.
+    pub(crate) fn fail_reads(&self, pack: u32, unreadable: Range<u64>) {
+        let packs = lock(&self.packs);
+        lock(packs.get(&pack).expect("there is such a pack")).unreadable = unreadable;
+    }
+}
+
 #[derive(Clone, Default)]
 struct Contents {
     durable: Vec<u8>,
     since: Vec<Change>,
     live: Vec<u8>,
+    unreadable: Range<u64>,
 }
 
 #[derive(Clone)]
@@ -148,6 +158,7 @@ impl Forgetful {
                     durable,
                     since,
                     live,
+                    unreadable: 0..0,
                 })),
             )
         };
@@ -212,7 +223,11 @@ impl Open {
 impl PackFile for Open {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let contents = lock(&self.0);
-        let range = offset as usize..offset as usize + buffer.len();
+        let end = offset + buffer.len() as u64;
+        if offset < contents.unreadable.end && contents.unreadable.start < end {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        let range = offset as usize..end as usize;
         let bytes = contents
             .live
             .get(range)
