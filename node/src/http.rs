@@ -1,8 +1,10 @@
 //! What the daemon serves over HTTP, one module per kind of client.
 //!
-//! Nothing here asks who a client is: whatever changes the ledger comes signed.
+//! [`git`] serves the ledger, [`lfs`] large files and [`registry`] images; [`service`] and [`transfer`]
+//! move what is too large to be held for the last two. Nothing here asks who a client is: whatever
+//! changes the ledger comes signed, and what comes unsigned is bounded and removed after a day.
 //!
-//! **Invariants**: each module gives a router of its own routes only, so that they can be merged
+//! **Invariants**: each kind of client has a router of its own routes only, so that they can be merged
 //! in any order; no request is held in memory as a whole.
 
 mod cgi;

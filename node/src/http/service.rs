@@ -3,7 +3,7 @@
 //! **Invariants**: of uploads and of downloads a bounded number runs at a time; an object is read only
 //! by those who may read the ledger.
 
-use std::io::{ErrorKind, Seek as _, SeekFrom};
+use std::io::{Cursor, ErrorKind, Read, Seek as _, SeekFrom};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,28 +135,61 @@ impl ObjectService {
         let Some(found) = self.ask(move |objects| objects.find(&oid)).await? else {
             return Ok(None);
         };
+        let open = move |objects: &Objects, from| {
+            let mut reader = objects.store()?.read(&oid)?;
+            let moved = reader.seek(SeekFrom::Start(from));
+            moved.map_err(|source| ObjectsError::Read { source })?;
+            Ok(reader)
+        };
+        let given = self.give_from(open, found.size, headers, with_body).await;
+        given.map(|mut response| {
+            let tag = HeaderValue::from_str(&format!("\"sha256:{oid}\""));
+            let tag = tag.expect("hex digits are plain");
+            response.headers_mut().insert(header::ETAG, tag);
+            Some(response)
+        })
+    }
+
+    /// Gives what stands in memory as an object is given.
+    pub(super) async fn give_plain(
+        &self,
+        content: Vec<u8>,
+        headers: &HeaderMap,
+        with_body: bool,
+    ) -> Result<Response, GiveError> {
+        let size = content.len() as u64;
+        let open = |_: &Objects, from| {
+            let mut reader = Cursor::new(content);
+            reader.set_position(from);
+            Ok(reader)
+        };
+        self.give_from(open, size, headers, with_body).await
+    }
+
+    /// Gives what `open` reads from an offset on: all of its `size` bytes, or the part that is asked
+    /// for.
+    async fn give_from<R: Read + Send + 'static>(
+        &self,
+        open: impl FnOnce(&Objects, u64) -> Result<R, ObjectsError> + Send + 'static,
+        size: u64,
+        headers: &HeaderMap,
+        with_body: bool,
+    ) -> Result<Response, GiveError> {
         let part = if with_body {
-            Part::of(headers, found.size)
+            Part::of(headers, size)
         } else {
             Part::Whole
         };
         let (status, from, bytes) = match part {
-            Part::Whole => (StatusCode::OK, 0, found.size),
+            Part::Whole => (StatusCode::OK, 0, size),
             Part::Bytes { from, bytes } => (StatusCode::PARTIAL_CONTENT, from, bytes),
-            Part::Outside => return Ok(Some(outside(found.size))),
+            Part::Outside => return Ok(outside(size)),
         };
         let body = if with_body {
             let turn = turn(&self.downloads)
                 .await
                 .map_err(|Busy| GiveError::Busy)?;
-            let reader = self
-                .ask(move |objects| {
-                    let mut reader = objects.store()?.read(&oid)?;
-                    let moved = reader.seek(SeekFrom::Start(from));
-                    moved.map_err(|source| ObjectsError::Read { source })?;
-                    Ok(reader)
-                })
-                .await?;
+            let reader = self.ask(move |objects| open(objects, from)).await?;
             transfer::give(reader, bytes, self.patience, turn)
         } else {
             Body::empty()
@@ -165,14 +198,12 @@ impl ObjectService {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_LENGTH, bytes.into());
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        let tag = HeaderValue::from_str(&format!("\"sha256:{oid}\""));
-        headers.insert(header::ETAG, tag.expect("hex digits are plain"));
         if status == StatusCode::PARTIAL_CONTENT {
-            let range = format!("bytes {from}-{}/{}", from + bytes - 1, found.size);
+            let range = format!("bytes {from}-{}/{size}", from + bytes - 1);
             let range = HeaderValue::from_str(&range).expect("numbers are plain");
             headers.insert(header::CONTENT_RANGE, range);
         }
-        Ok(Some(response))
+        Ok(response)
     }
 }
 

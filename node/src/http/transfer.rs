@@ -8,13 +8,12 @@
 //! error, never a short object.
 
 use std::future::poll_fn;
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, HttpBody};
-use gdo_chunkstore::ObjectReader;
 use http_body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
@@ -186,7 +185,7 @@ pub(super) async fn discard(body: &mut Body, patience: Patience) {
 
 /// A body of `bytes` bytes from where `reader` stands; `turn` is given back at its end.
 pub(super) fn give(
-    reader: ObjectReader,
+    reader: impl Read + Send + 'static,
     bytes: u64,
     patience: Patience,
     turn: OwnedSemaphorePermit,
@@ -199,7 +198,7 @@ pub(super) fn give(
 
 /// Reads piece after piece for as long as the client takes them.
 async fn pump(
-    mut reader: ObjectReader,
+    mut reader: impl Read + Send + 'static,
     mut left: u64,
     patience: Patience,
     pieces: mpsc::Sender<io::Result<Bytes>>,

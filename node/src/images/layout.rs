@@ -21,8 +21,8 @@ use crate::error::ImagesError;
 const TAG: &str = "org.opencontainers.image.ref.name";
 /// The tag of what has none.
 const LATEST: &str = "latest";
-/// The largest blob that stands in the tree itself: what a push may send at most by default.
-const PLAIN_BYTES_MAX: u64 = 256 << 20;
+/// The largest blob that stands in the tree itself and is read; what is larger belongs into the store.
+const PLAIN_BYTES_MAX: u64 = 64 << 20;
 
 /// A layout that is there.
 pub(super) struct Layout<'a> {

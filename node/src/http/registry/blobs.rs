@@ -5,7 +5,7 @@
 
 use axum::body::Body;
 use axum::extract::{Query, Request};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use gdo_core::id::Digest;
 use gdo_core::pointer::Pointer;
@@ -15,7 +15,6 @@ use super::Registry;
 use super::answer::{Code, refuse, refuse_take};
 use super::manifests::{DIGEST, created, digest_value};
 use super::sessions::Absent;
-use crate::http::range::Part;
 use crate::http::service::GiveError;
 use crate::http::transfer::{self, TakeError};
 use crate::images::{Blob, ImageName, parse_digest};
@@ -43,7 +42,11 @@ pub(super) async fn get(
             let service = &registry.service;
             service.give(digest, request.headers(), with_body).await
         }
-        Ok(Some(Blob::Plain(content))) => Ok(Some(plain(content, request.headers(), with_body))),
+        Ok(Some(Blob::Plain(content))) => {
+            let service = &registry.service;
+            let given = service.give_plain(content, request.headers(), with_body);
+            given.await.map(Some)
+        }
         Ok(None) => Ok(None),
         Err(refusal) => return refusal,
     };
@@ -61,35 +64,6 @@ pub(super) async fn get(
     headers.insert(header::CONTENT_TYPE, binary);
     headers.insert(DIGEST, digest_value(&digest));
     response
-}
-
-/// A blob that stands in the tree itself.
-fn plain(content: Vec<u8>, headers: &HeaderMap, with_body: bool) -> Response {
-    let size = content.len() as u64;
-    if !with_body {
-        return (StatusCode::OK, [(header::CONTENT_LENGTH, size.to_string())]).into_response();
-    }
-    match Part::of(headers, size) {
-        Part::Whole => content.into_response(),
-        Part::Bytes { from, bytes } => {
-            let range = format!("bytes {from}-{}/{size}", from + bytes - 1);
-            let part = content.into_iter();
-            let part = part
-                .skip(index(from))
-                .take(index(bytes))
-                .collect::<Vec<u8>>();
-            let range = [(header::CONTENT_RANGE, range)];
-            (StatusCode::PARTIAL_CONTENT, range, part).into_response()
-        }
-        Part::Outside => {
-            let range = [(header::CONTENT_RANGE, format!("bytes */{size}"))];
-            (StatusCode::RANGE_NOT_SATISFIABLE, range).into_response()
-        }
-    }
-}
-
-fn index(bytes: u64) -> usize {
-    usize::try_from(bytes).expect("it lies within what is in memory")
 }
 
 pub(super) async fn begin(registry: &Registry, name: ImageName, request: Request) -> Response {
