@@ -49,19 +49,38 @@ impl Web {
     /// # Errors
     /// Nobody answers, or not in HTTP.
     pub fn get(&self, path: &str) -> io::Result<Answer> {
+        self.ask("GET", path)
+    }
+
+    /// Has something done that needs no more words than `path`.
+    ///
+    /// # Errors
+    /// Nobody answers, or not in HTTP.
+    pub fn post(&self, path: &str) -> io::Result<Answer> {
+        self.ask("POST", path)
+    }
+
+    fn ask(&self, method: &str, path: &str) -> io::Result<Answer> {
         match self {
-            Self::Socket(socket) => get(gdo_hooks::socket::connect(socket)?, "gdo", path),
+            Self::Socket(socket) => ask(gdo_hooks::socket::connect(socket)?, "gdo", method, path),
             Self::Tcp(host) => {
                 let stream = TcpStream::connect(host)?;
                 stream.set_read_timeout(Some(SILENCE))?;
-                get(stream, host, path)
+                ask(stream, host, method, path)
             }
         }
     }
 }
 
-fn get(mut stream: impl Read + Write + 'static, host: &str, path: &str) -> io::Result<Answer> {
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nAccept: */*\r\n\r\n");
+fn ask(
+    mut stream: impl Read + Write + 'static,
+    host: &str,
+    method: &str,
+    path: &str,
+) -> io::Result<Answer> {
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {host}\r\nAccept: */*\r\nContent-Length: 0\r\n\r\n"
+    );
     stream.write_all(request.as_bytes())?;
     let mut answer = BufReader::new(stream);
     let mut line = String::new();

@@ -1,5 +1,6 @@
 //! `gdo chunks`: the store of large objects, as a node keeps it.
 
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,6 +18,10 @@ use crate::error::CommandError;
 use crate::output;
 use crate::place;
 use crate::progress::Bytes;
+use crate::web::{Answer, Web};
+
+/// No line of an answer is longer: one with ten thousand damages.
+const LINE_BYTES_MAX: u64 = 64 << 20;
 
 /// The commands on the chunk store of a node. They ask the daemon if it runs, else they work on the
 /// store themselves
@@ -91,12 +96,33 @@ impl Chunks {
 /// # Errors
 /// The daemon went away, or the store cannot be opened or read.
 pub fn ask(node: &NodeDir, task: Task, tell: &mut dyn FnMut(Line)) -> Result<Line, CommandError> {
-    let socket = node.control_socket();
-    if gdo_hooks::socket::connect(&socket).is_ok() {
-        return control::chunks::ask(&socket, task, tell).map_err(CommandError::unknown);
+    if let Ok(answer) = Web::Socket(node.control_socket()).post(&control::chunks::path(task)) {
+        return last_line(answer, tell).map_err(CommandError::unknown);
     }
     let objects = objects(node)?;
     chunks::run(&objects, task, wall_seconds(), tell).map_err(CommandError::unknown)
+}
+
+/// Reads what a daemon answers, line by line.
+fn last_line(answer: Answer, tell: &mut dyn FnMut(Line)) -> io::Result<Line> {
+    if answer.code != 200 {
+        return Err(io::Error::other(format!(
+            "the node answered {}",
+            answer.code
+        )));
+    }
+    let mut body = BufReader::new(answer.body);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if (&mut body).take(LINE_BYTES_MAX).read_line(&mut line)? == 0 {
+            return Err(io::Error::other("the node stopped amid the work"));
+        }
+        match serde_json::from_str(&line)? {
+            progress @ Line::Progress { .. } => tell(progress),
+            last => return Ok(last),
+        }
+    }
 }
 
 /// The store of a node whose daemon does not run.

@@ -1,7 +1,6 @@
 //! The chunk store over the control API: work that takes a while, told line by line.
 
-use std::io::{BufRead as _, BufReader, Error, Read as _, Write as _};
-use std::path::Path;
+use std::io::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -19,8 +18,6 @@ use crate::objects::Objects;
 
 /// So many lines wait for a client that reads slowly; then the work waits.
 const LINES_MAX: usize = 64;
-/// The longest line that a client takes: a list of ten thousand damages.
-const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
 /// The routes, one for each task.
 pub fn router(objects: Objects) -> Router {
@@ -32,7 +29,9 @@ pub fn router(objects: Objects) -> Router {
     router.with_state(objects)
 }
 
-fn path(task: Task) -> String {
+/// The path of a task's route.
+#[must_use]
+pub fn path(task: Task) -> String {
     format!("/v1/chunks/{}", task.word())
 }
 
@@ -65,44 +64,5 @@ impl HttpBody for Lines {
             let text = serde_json::to_string(&line?).map_err(Error::other);
             Some(text.map(|text| Frame::data(Bytes::from(text + "\n"))))
         })
-    }
-}
-
-/// Has a running node do something with its chunk store; `tell` hears of the progress.
-///
-/// # Errors
-/// No daemon listens there, it stopped amid the work, or its answer is not of this form.
-pub fn ask(socket: &Path, task: Task, tell: &mut dyn FnMut(Line)) -> std::io::Result<Line> {
-    let mut stream = gdo_hooks::socket::connect(socket)?;
-    let path = path(task);
-    // HTTP/1.0: the answer ends where the connection does.
-    let head = format!("POST {path} HTTP/1.0\r\nHost: gdo\r\nContent-Length: 0\r\n\r\n");
-    stream.write_all(head.as_bytes())?;
-    let mut answer = BufReader::new(stream);
-    let mut line = String::new();
-    answer.read_line(&mut line)?;
-    if line.split(' ').nth(1) != Some("200") {
-        return Err(Error::other(format!("the node answered {}", line.trim())));
-    }
-    while line != "\r\n" {
-        line.clear();
-        if answer.read_line(&mut line)? == 0 {
-            return Err(Error::other("the node's answer is no HTTP"));
-        }
-    }
-    loop {
-        line.clear();
-        if answer
-            .by_ref()
-            .take(ANSWER_BYTES_MAX)
-            .read_line(&mut line)?
-            == 0
-        {
-            return Err(Error::other("the node stopped amid the work"));
-        }
-        match serde_json::from_str(&line)? {
-            progress @ Line::Progress { .. } => tell(progress),
-            last => return Ok(last),
-        }
     }
 }
