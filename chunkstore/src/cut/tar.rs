@@ -155,17 +155,16 @@ impl Tar {
 
 /// Whether the header's checksum is that of its bytes, taken with or without sign.
 fn sums_up(block: &[u8; BLOCK]) -> bool {
-    let field = 148..156;
-    let Some(stated) = number(&block[field.clone()]) else {
+    let field = &block[148..156];
+    let Some(stated) = number(field) else {
         return false;
     };
-    let (mut unsigned, mut signed) = (0i64, 0i64);
-    for (at, byte) in block.iter().enumerate() {
-        let byte = if field.contains(&at) { b' ' } else { *byte };
-        unsigned += i64::from(byte);
-        signed += i64::from(byte as i8);
-    }
-    i64::try_from(stated).is_ok_and(|stated| stated == unsigned || stated == signed)
+    let sum = |bytes: &[u8]| bytes.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+    let negative = |bytes: &[u8]| bytes.iter().filter(|byte| **byte >= 0x80).count() as u64;
+    // The field itself counts as if it held spaces.
+    let unsigned = sum(block) - sum(field) + field.len() as u64 * u64::from(b' ');
+    let less = 256 * (negative(block) - negative(field));
+    stated == unsigned || stated.checked_add(less) == Some(unsigned)
 }
 
 /// A number of a header: octal digits between spaces and zero bytes, or base 256 with its highest bit
