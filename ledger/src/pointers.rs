@@ -23,7 +23,7 @@ use crate::objects::Objects;
 use crate::repository::Ledger;
 
 /// The smallest file that is a pointer: three lines with a size of one digit.
-const POINTER_BYTES_MIN: u64 = 127;
+const POINTER_BYTES_MIN: u64 = 126;
 
 /// Gives every blob that a ref holds and that is small enough to be a pointer.
 const LIST: [&str; 7] = [
@@ -176,6 +176,12 @@ mod tests {
         assert_eq!(paths, ["a.img", "b.img"]);
         assert_eq!(found[0].pointer, Ok(pointer(b"large")));
         assert!(found[1].pointer.is_err());
+    }
+
+    #[test]
+    fn no_pointer_is_smaller_than_what_is_looked_at() {
+        let smallest = pointer(b"").to_text();
+        assert_eq!(smallest.len() as u64, POINTER_BYTES_MIN);
     }
 
     #[test]
