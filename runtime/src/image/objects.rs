@@ -8,7 +8,7 @@
 //! name of its digest.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use gdo_core::id::Digest;
@@ -17,6 +17,9 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::error::ImageError;
+
+/// What is written at once.
+const WRITE_BYTES: usize = 256 << 10;
 
 /// Something that has the bytes of layers.
 pub trait LayerSource {
@@ -85,7 +88,8 @@ impl ObjectDir {
             .map_err(ImageError::io("make a file in", &self.root))?;
         Ok(NewObject {
             objects: self.clone(),
-            file,
+            // Archives are written header by header.
+            file: BufWriter::with_capacity(WRITE_BYTES, file),
             hash: Sha256::new(),
             size: 0,
         })
@@ -120,7 +124,7 @@ impl LayerSource for ObjectDir {
 #[derive(Debug)]
 pub struct NewObject {
     objects: ObjectDir,
-    file: NamedTempFile,
+    file: BufWriter<NamedTempFile>,
     hash: Sha256,
     size: u64,
 }
@@ -152,11 +156,13 @@ impl NewObject {
         if self.objects.contains(&pointer) {
             return Ok(pointer);
         }
-        let file = self.file.as_file();
-        file.sync_all().map_err(ImageError::io("sync", &path))?;
+        let file = self.file.into_inner();
+        let file = file.map_err(|error| ImageError::io("write", &path)(error.into_error()))?;
+        let synced = file.as_file().sync_all();
+        synced.map_err(ImageError::io("sync", &path))?;
         let parent = path.parent().expect("an object lies two directories down");
         fs::create_dir_all(parent).map_err(ImageError::io("make", parent))?;
-        let named = self.file.persist(&path);
+        let named = file.persist(&path);
         named.map_err(|error| ImageError::io("rename to", &path)(error.error))?;
         let synced = File::open(parent).and_then(|parent| parent.sync_all());
         synced.map_err(ImageError::io("sync", parent))?;
