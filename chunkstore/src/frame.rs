@@ -18,6 +18,9 @@ use zstd::zstd_safe::CParameter;
 use crate::cut::CHUNK_BYTES_MAX;
 use crate::record::{Codec, ENTRY_BYTES, Entry, FRAME_CHUNKS_MAX, Head, Kind, Record};
 
+/// So many frames are kept at most, since they are looked through one by one.
+const FRAMES_KEPT_MAX: usize = 128;
+
 /// How an object is stored: for a small computer, as usual, or as small as can be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Profile {
@@ -240,7 +243,8 @@ impl FrameCache {
         self.bytes += frame.bytes();
         self.frames.push((at, Arc::clone(frame)));
         let mut over = 0;
-        while self.bytes > self.bytes_max && over + 1 < self.frames.len() {
+        let count_over = self.frames.len().saturating_sub(FRAMES_KEPT_MAX);
+        while over < count_over || (self.bytes > self.bytes_max && over + 1 < self.frames.len()) {
             self.bytes -= self.frames[over].1.bytes();
             over += 1;
         }
@@ -251,5 +255,52 @@ impl FrameCache {
     pub(crate) fn forget(&mut self, which: impl Fn((u32, u32)) -> bool) {
         self.frames.retain(|(key, _)| !which(*key));
         self.bytes = self.frames.iter().map(|(_, frame)| frame.bytes()).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(bytes: usize) -> Arc<Frame> {
+        Arc::new(Frame {
+            entries: Vec::new(),
+            plain: vec![0; bytes],
+            record_bytes: 0,
+        })
+    }
+
+    #[test]
+    fn frames_that_were_not_used_for_longest_go_first() {
+        let mut cache = FrameCache::new(100);
+        for pack in 0..3 {
+            cache.put((pack, 0), &frame(40));
+            assert!(cache.get((0, 0)).is_some(), "it is used all the time");
+        }
+        assert!(cache.get((1, 0)).is_none() && cache.get((2, 0)).is_some());
+        cache.put((9, 0), &frame(1000));
+        assert_eq!(cache.frames.len(), 1, "one that is too large is kept alone");
+        for record in 0..1000 {
+            cache.put((10, record), &frame(0));
+        }
+        assert_eq!(cache.frames.len(), FRAMES_KEPT_MAX);
+        cache.forget(|(pack, _)| pack == 10);
+        assert_eq!(cache.bytes, 0);
+    }
+
+    #[test]
+    fn what_does_not_compress_is_stored_as_it_is() {
+        let mut builder = FrameBuilder::new(Kind::Chunks, Profile::Standard).expect("memory");
+        assert!(builder.take().expect("nothing to do").is_none());
+        let noise = crate::tests::noise(1, 50_000);
+        builder.push([1; 32], &noise);
+        assert!(builder.contains(&[1; 32]) && builder.is_full_for(256 << 10));
+        let record = builder.take().expect("memory").expect("a chunk waits");
+        assert_eq!((record.codec, record.body), (Codec::Raw, noise));
+        assert!(!builder.contains(&[1; 32]));
+        builder.push([2; 32], &[7; 50_000]);
+        let record = builder.take().expect("memory").expect("a chunk waits");
+        assert_eq!(record.codec, Codec::Zstd);
+        assert!(record.body.len() < 100);
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::disk::{Disk, Files};
 use crate::error::{Damage, StoreError};
+use crate::fault;
 use crate::index::Index;
 use crate::recover::{check_format, index_packs};
 use crate::store::{Options, Progress, Store, index_dir, packs_dir, take_lock};
@@ -64,10 +65,19 @@ impl Store {
         })?;
         drop(index);
         let index = index_dir(dir);
-        remove_dir(&index).map_err(|error| failed(&index, error))?;
+        let last = dir.join("index.last");
         let swap = || {
+            remove_dir(&last)?;
+            fault::point("index before swap");
+            match std::fs::rename(&index, &last) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                // Between these two there is none, and one is made when the store opens.
+                _ => fault::point("index amid swap"),
+            }
             std::fs::rename(&next, &index)?;
-            File::open(dir)?.sync_all()
+            fault::point("index after swap");
+            File::open(dir)?.sync_all()?;
+            remove_dir(&last)
         };
         swap().map_err(|error| failed(&index, error))?;
         let damage = |(pack, start, end, reason): (u32, u64, u64, String)| Damage {

@@ -8,9 +8,10 @@ use std::process::{Command, Stdio};
 use gdo_core::id::Digest;
 
 use super::crash::{Told, work};
-use super::{assert_reindex_is_index, open_short, put_at};
+use super::{assert_reindex_is_index, open_short, put_at, small};
 use crate::error::StoreError;
 use crate::fault;
+use crate::store::Store;
 
 const PACK_BYTES: u64 = 200 << 10;
 const DIR: &str = "GDO_CHUNKS_CRASH_DIR";
@@ -60,6 +61,8 @@ fn child() {
     }));
     work(&store, &mut told).expect("the work is done");
     drop(store);
+    let report = Store::reindex(&dir.join("chunks"), &small(), &mut |_| {});
+    assert_eq!(report.expect("the index is made anew").damages, []);
     println!("points {}", fault::passed());
 }
 
