@@ -114,6 +114,24 @@ fn large_files_pushed_to_a_path_are_taken_into_the_store() {
 }
 
 #[test]
+fn a_clone_leaves_the_images_of_dapps_where_they_are() {
+    let org = org();
+    for (name, from) in [
+        ("by-path", org.ledger().display().to_string()),
+        ("by-http", org.url().to_owned()),
+    ] {
+        let clone = ["clone", "-q", &from, name];
+        let _ = Seen::of(&mut org.environment().git(org.temp(), &clone)).accepted();
+        let path = org.temp().join(name);
+        let git = |words: &[&str]| Seen::of(&mut org.environment().git(&path, words)).accepted();
+        assert_eq!(git(&["status", "--porcelain"]).text, "", "{name}");
+        // One line for each pointer; a hyphen says that its object was not brought.
+        let listed = git(&["lfs", "ls-files"]).text;
+        assert!(listed.contains(" - .gdo/dapps/policy/image/"), "{listed}");
+    }
+}
+
+#[test]
 fn a_proposal_whose_large_file_is_missing_is_refused_with_the_command_that_brings_it() {
     let org = org();
     let clone = org.clone("alice");
