@@ -17,6 +17,8 @@ use crate::hash::ManifestId;
 pub(crate) const HEAD_BYTES: usize = 32;
 /// How long the header of a pack is.
 pub(crate) const PACK_HEADER_BYTES: u64 = 32;
+/// What is behind this in a pack is no record: offsets have 32 bits.
+pub(crate) const PACK_BYTES_MAX: u64 = u32::MAX as u64;
 /// How long an entry of a record's table is.
 pub(crate) const ENTRY_BYTES: usize = 36;
 /// No frame holds more bytes, before compression and after.

@@ -20,7 +20,7 @@ use crate::error::StoreError;
 use crate::index::key::{Key, prefix};
 use crate::index::{Batch, Index};
 use crate::log::{Active, PackState, Start, key_of_pack};
-use crate::record::{Kind, PACK_HEADER_BYTES, Record};
+use crate::record::{Kind, PACK_BYTES_MAX, PACK_HEADER_BYTES, Record};
 use crate::scan::{Item, Scanner, read_pack_header};
 
 use indexer::Indexer;
@@ -214,7 +214,7 @@ fn recover_pack(
         // A pack that lost what was committed is left as it is: it is damaged.
         is_sealed: len < from,
     };
-    for item in Scanner::new(Arc::clone(&file), pack, from, len) {
+    for item in Scanner::new(Arc::clone(&file), pack, from, len.min(PACK_BYTES_MAX)) {
         let Item::Whole(record) = item else { break };
         indexer.take(pack, &record)?;
         state.bytes = record.offset + record.head.record_bytes();

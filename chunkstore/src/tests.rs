@@ -23,6 +23,7 @@ mod damage;
 pub(crate) mod forgetful;
 mod kill;
 mod model;
+mod records;
 mod vectors;
 
 /// Bytes that look random and are the same for the same seed.

@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::index::key::{Key, oid_prefix, prefix};
 use crate::index::{Batch, Index};
 use crate::log::{Change, PackState, key_of_change, key_of_pack, locations};
-use crate::record::{Kind, ObjectRecord, PACK_HEADER_BYTES};
+use crate::record::{Kind, ObjectRecord, PACK_BYTES_MAX, PACK_HEADER_BYTES};
 use crate::scan::{Item, Scanner, Whole, read_pack_header};
 
 /// Enters records in the index, in the order of the packs.
@@ -130,7 +130,7 @@ pub(crate) fn index_packs(
     for pack in packs {
         let failed = |error| StoreError::io(&disk.path(*pack), error);
         let file = disk.open(*pack).map_err(failed)?;
-        let len = file.len().map_err(failed)?;
+        let len = file.len().map_err(failed)?.min(PACK_BYTES_MAX);
         if let Err(reason) = read_pack_header(&*file, *pack) {
             let end = len.min(PACK_HEADER_BYTES);
             found.broken.push((*pack, 0, end, reason));
