@@ -11,7 +11,8 @@
 #
 # What the tools do that we do not: restic encrypts and cannot be kept from it (borg can, and is here);
 # ostree keeps files and no archives, so its other side is trees. What we do that they do
-# not: casync and bup sync nothing to the disk; ostree keeps no device files and no archive byte for byte.
+# not: casync and git-lfs sync nothing to the disk; ostree keeps no device files and no archive byte for
+# byte.
 set -euo pipefail
 export LC_ALL=C
 
