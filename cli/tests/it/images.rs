@@ -170,6 +170,15 @@ fn an_imported_image_is_merged_and_comes_out_the_same_in_another_clone() {
     world.run("bob", "git", &["lfs", "install", "--local"]);
     world.run("bob", "git", &["lfs", "pull"]);
     running.is_clean("bob");
+    let left = fs::read_to_string(layer_in(&world.path("bob/.gdo/images/tools")));
+    assert_eq!(
+        left.expect("read"),
+        pointer,
+        "images are left where they are"
+    );
+    let images = ["lfs", "pull", "--exclude=", "--include=.gdo"];
+    world.run("bob", "git", &images);
+    running.is_clean("bob");
     let bytes = fs::read(layer_in(&world.path("bob/.gdo/images/tools"))).expect("read");
     assert_eq!(
         bytes.len() as u64,

@@ -248,7 +248,7 @@ fn a_login_serves_nothing_but_git_and_the_address_of_large_files() {
     assert!(!pwned.exists());
 
     let output = sshd.ssh(&["git-lfs-authenticate", "/books.git", "download"]);
-    let expected = "{\"header\":{},\"href\":\"http://127.0.0.1:7420/books.git/info/lfs\"}\n";
+    let expected = "{\"expires_in\":3600,\"header\":{},\"href\":\"http://127.0.0.1:7420/books.git/info/lfs\"}\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
     let references = run(&node.ledger(), &["for-each-ref", "--format=%(refname)"]);
     assert_eq!(references, "refs/heads/main");
