@@ -21,6 +21,8 @@ use crate::store::{Progress, Store, lock};
 
 /// So many damages are named; more are only counted.
 const DAMAGES_MAX: usize = 10_000;
+/// So many broken parts are looked for elsewhere; more count as damages.
+const BROKEN_MAX: usize = 100_000;
 
 /// What a verification found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -48,6 +50,26 @@ struct InPack {
     damage: Damage,
 }
 
+/// What is broken in all packs, as far as it is remembered until all of them are read.
+#[derive(Default)]
+struct BrokenParts {
+    listed: Vec<InPack>,
+    /// How many more there are.
+    more: u64,
+}
+
+impl BrokenParts {
+    fn extend(&mut self, parts: impl IntoIterator<Item = InPack>) {
+        for part in parts {
+            if self.listed.len() < BROKEN_MAX {
+                self.listed.push(part);
+            } else {
+                self.more += 1;
+            }
+        }
+    }
+}
+
 impl VerifyReport {
     /// Whether everything is as it was written.
     #[must_use]
@@ -72,7 +94,7 @@ impl Store {
         let mut report = VerifyReport::default();
         let packs = self.inner.log.packs();
         let total_bytes = packs.values().map(|state| state.bytes).sum();
-        let mut broken = Vec::new();
+        let mut broken = BrokenParts::default();
         for (pack, state) in &packs {
             let mut tell = |done: u64| {
                 progress(Progress {
@@ -83,7 +105,8 @@ impl Store {
             };
             self.verify_pack(*pack, *state, &mut report, &mut broken, &mut tell)?;
         }
-        for InPack { part, damage } in broken {
+        report.damages_found += broken.more;
+        for InPack { part, damage } in broken.listed {
             match part {
                 // All of the packs are known now, so a place that is left is a sound one.
                 Some((kind, id)) if !self.inner.log.places(kind, &id)?.is_empty() => {
@@ -126,7 +149,7 @@ impl Store {
         pack: u32,
         state: PackState,
         report: &mut VerifyReport,
-        found: &mut Vec<InPack>,
+        found: &mut BrokenParts,
         tell: &mut dyn FnMut(u64),
     ) -> Result<(), StoreError> {
         let log = &self.inner.log;
@@ -178,7 +201,7 @@ impl Store {
         pack: u32,
         record: Whole,
         report: &mut VerifyReport,
-        found: &mut Vec<InPack>,
+        found: &mut BrokenParts,
     ) -> Result<bool, StoreError> {
         let log = &self.inner.log;
         let (kind, offset) = (record.head.kind, record.offset);
@@ -299,7 +322,7 @@ fn part_of(kind: Kind, entry: &Entry, damage: &Damage) -> InPack {
     }
 }
 
-fn note_broken(pack: u32, broken: &Broken, found: &mut Vec<InPack>) {
+fn note_broken(pack: u32, broken: &Broken, found: &mut BrokenParts) {
     let reason = format!("{} (up to {})", broken.reason, broken.end);
     let damage = in_pack(pack, Some(broken.offset), reason);
     match &broken.head {
@@ -310,7 +333,7 @@ fn note_broken(pack: u32, broken: &Broken, found: &mut Vec<InPack>) {
                     .map(|entry| part_of(head.kind, entry, &damage)),
             );
         }
-        _ => found.push(InPack { part: None, damage }),
+        _ => found.extend([InPack { part: None, damage }]),
     }
 }
 
