@@ -150,6 +150,7 @@ fn node_checks(node: &NodeDir) -> Vec<Check> {
         ledger(node),
         daemon(node),
         chunks(node),
+        disk(node),
     ]
 }
 
@@ -212,8 +213,18 @@ fn daemon(node: &NodeDir) -> Check {
     }
 }
 
-/// What only this disk holds, and how full it is.
+/// What only this disk holds.
 fn chunks(node: &NodeDir) -> Check {
+    let detail = if node.chunks().is_dir() {
+        "large objects are here and in no other place for certain: back chunks/ up"
+    } else {
+        "no large objects"
+    };
+    Check::new("chunks", State::Ok, detail)
+}
+
+/// How full the disk is.
+fn disk(node: &NodeDir) -> Check {
     match nix::sys::statvfs::statvfs(node.root()) {
         Ok(found) => {
             let free = found.blocks_available() * found.fragment_size();
