@@ -8,5 +8,5 @@ set -eu
 profile=${1:-release}
 say "building the dapps into $GDO_SHARE"
 dapps/build.sh "$GDO_SHARE" >&2
-say "building gdo ($profile; the first time takes some minutes)"
+say "building gdo ($profile; the first time takes twenty minutes or so, most of them for RocksDB)"
 cargo build --locked --profile "$profile" -p gdo
