@@ -210,6 +210,14 @@ fn archive(
         header.set_size(size);
         header
     };
+    // An ordinary user's skopeo fails on folders that an archive does not name: it makes them as root's.
+    for folder in ["blobs/", "blobs/sha256/"] {
+        let mut header = header(0);
+        header.set_entry_type(EntryType::Directory);
+        header.set_mode(0o755);
+        let added = builder.append_data(&mut header, folder, io::empty());
+        added.map_err(ImageError::io("write", out))?;
+    }
     for (name, text) in documents(layout)? {
         let added = builder.append_data(&mut header(text.len() as u64), name, text.as_slice());
         added.map_err(ImageError::io("write", out))?;
