@@ -91,7 +91,11 @@ impl Migrate {
             }
             output::line(&outcome.told())?;
         }
-        outcome.end()
+        outcome.end().map_err(|refused| {
+            refused.hint(
+                "a policy dapp from before pointers refuses this: propose the one that comes with this gdo first",
+            )
+        })
     }
 }
 
