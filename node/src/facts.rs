@@ -8,10 +8,11 @@ use gdo_consensus::facts::{
     Base, BlockFacts, DappInForce, FinalPlace, History, PathFacts as ConsensusPathFacts,
     Standing as ConsensusStanding,
 };
+use gdo_consensus::plan::Plan;
 use gdo_core::block::{BlockInPast, CheckpointRef};
 use gdo_core::checkpoint::{CheckpointRecord, checkpoint_height};
 use gdo_core::id::{LedgerId, ObjectId};
-use gdo_ledger::{Ledger, LedgerError, PathFacts, Rules, Standing};
+use gdo_ledger::{HeadPlan, Ledger, LedgerError, PathFacts, Rules, Standing};
 
 use crate::chain::{BlockEnd, Chain};
 
@@ -45,6 +46,23 @@ pub fn base_of(
         policy: rules.policy.clone(),
         roster: rules.roster.clone(),
         dapps: in_force.collect::<Result<_, String>>()?,
+    })
+}
+
+/// Writes the head that the rule planned, and gives its id.
+///
+/// # Errors
+/// The ledger cannot be read or written.
+pub fn write_head(ledger: &Ledger, id: LedgerId, plan: &Plan) -> Result<ObjectId, LedgerError> {
+    ledger.write_head(&HeadPlan {
+        ledger: id,
+        base: plan.base,
+        delta: &plan.delta,
+        tips: &plan.tips,
+        anchored: &plan.anchored,
+        set: plan.set,
+        time: plan.time,
+        shortcut: plan.shortcut,
     })
 }
 

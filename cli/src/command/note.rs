@@ -9,7 +9,7 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 
 use clap::Args;
 use gdo_core::commit::subject;
@@ -315,17 +315,7 @@ impl<'a> Writer<'a> {
             .stderr(Stdio::inherit())
             .output()
             .map_err(no_git)?;
-        if output.status.success() {
-            return Ok(None);
-        }
-        let text = String::from_utf8_lossy(&output.stdout);
-        match text.lines().find_map(|line| line.strip_prefix("!\t")) {
-            Some(refused) => Ok(Some(reason_in(refused).to_owned())),
-            None => Err(CommandError::unknown(format!(
-                "git could not push the note ({})",
-                output.status
-            ))),
-        }
+        refusal(&output, "note")
     }
 }
 
@@ -350,8 +340,26 @@ fn scratch(source: &Source, ledger: &Path) -> Result<tempfile::TempDir, CommandE
     Ok(scratch)
 }
 
+/// Why a push of `what` was refused, by what `git push --porcelain` printed; `None` if it was not.
+///
+/// # Errors
+/// Git could not push at all.
+pub(crate) fn refusal(output: &Output, what: &str) -> Result<Option<String>, CommandError> {
+    if output.status.success() {
+        return Ok(None);
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    match text.lines().find_map(|line| line.strip_prefix("!\t")) {
+        Some(refused) => Ok(Some(reason_in(refused).to_owned())),
+        None => Err(CommandError::unknown(format!(
+            "git could not push the {what} ({})",
+            output.status
+        ))),
+    }
+}
+
 /// The reason in a line of `git push --porcelain`: what stands in the last pair of brackets.
-pub(crate) fn reason_in(line: &str) -> &str {
+fn reason_in(line: &str) -> &str {
     let summary = line.split('\t').nth(1).unwrap_or(line);
     summary
         .split_once('(')

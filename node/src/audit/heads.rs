@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use gdo_consensus::window::Window;
 use gdo_core::block::{BlockInPast, CheckpointRef};
 use gdo_core::id::ObjectId;
-use gdo_ledger::{BlockRules, Checkpoint, HeadPlan, Ledger, LedgerCommit};
+use gdo_ledger::{BlockRules, Checkpoint, Ledger, LedgerCommit};
 
 use super::{VerifyError, Walk};
 use crate::facts;
@@ -49,16 +49,7 @@ impl Walk<'_> {
         };
         self.carry_on(&mut found, &past)?;
         let plan = found.window.plan();
-        let head = self.subject.ledger.write_head(&HeadPlan {
-            ledger: self.id,
-            base: plan.base,
-            delta: &plan.delta,
-            tips: &plan.tips,
-            anchored: &plan.anchored,
-            set: plan.set,
-            time: plan.time,
-            shortcut: plan.shortcut,
-        })?;
+        let head = facts::write_head(self.subject.ledger, self.id, &plan)?;
         if head != base {
             return Err(VerifyError::Head {
                 block: block.block.id,

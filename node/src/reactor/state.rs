@@ -14,13 +14,14 @@ use gdo_core::canonical;
 use gdo_core::id::{DappName, Digest, LedgerId, ObjectId};
 use gdo_core::key::{NAMESPACE_VERDICT, armor};
 use gdo_core::verdict::{Report, RunRecord, RunnerSignature, Statement, VerdictKey};
-use gdo_ledger::{Attestation, Checkpoint, HeadPlan, Ledger, RefEdit};
+use gdo_ledger::{Attestation, Checkpoint, Ledger, RefEdit};
 
 use super::Event;
 use super::news::Watchers;
 use crate::clock::{Clocks, wall_seconds};
 use crate::dir::NodeDir;
 use crate::error::NodeError;
+use crate::facts;
 use crate::fault;
 use crate::judge::{Judged, Judges};
 use crate::known::Known;
@@ -204,16 +205,7 @@ impl State {
             return Ok(self.head);
         }
         let plan = self.machine.plan();
-        let head = self.ledger.write_head(&HeadPlan {
-            ledger: self.ledger_id,
-            base: plan.base,
-            delta: &plan.delta,
-            tips: &plan.tips,
-            anchored: &plan.anchored,
-            set: plan.set,
-            time: plan.time,
-            shortcut: plan.shortcut,
-        })?;
+        let head = facts::write_head(&self.ledger, self.ledger_id, &plan)?;
         if head != self.head {
             fault::point("head written");
             let name = self.known.refs().head();

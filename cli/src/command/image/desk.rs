@@ -17,7 +17,7 @@ use gdo_core::pointer::Pointer;
 use gdo_runtime::image::ObjectDir;
 
 use crate::clone::{GitClone, no_git};
-use crate::command::note::{SIGNING_HINT, reason_in};
+use crate::command::note::{SIGNING_HINT, refusal};
 use crate::error::CommandError;
 use crate::place::{self, Place};
 
@@ -201,17 +201,7 @@ impl Desk {
             .stderr(Stdio::inherit())
             .output()
             .map_err(no_git)?;
-        if output.status.success() {
-            return Ok(None);
-        }
-        let text = String::from_utf8_lossy(&output.stdout);
-        match text.lines().find_map(|line| line.strip_prefix("!\t")) {
-            Some(refused) => Ok(Some(reason_in(refused).to_owned())),
-            None => Err(CommandError::unknown(format!(
-                "git could not push the proposal ({})",
-                output.status
-            ))),
-        }
+        refusal(&output, "proposal")
     }
 
     fn remote(&self) -> &str {
