@@ -19,7 +19,7 @@ use gdo_runtime::image::{LayerSource, NoLayers, ObjectDir};
 use crate::clone::GitClone;
 use crate::error::CommandError;
 use crate::place::{self, Place};
-use crate::web::Web;
+use crate::web::{Answer, Web};
 
 /// The layers that can be had from where `start` is; none if that is neither a node nor a clone.
 #[must_use]
@@ -45,6 +45,24 @@ pub fn of(place: Place) -> Result<Layers, CommandError> {
         }
         Place::Node(node) => Ok(Arc::new(NodeLayers::new(node)?)),
     }
+}
+
+/// The layers of wherever a user says: a node behind `http://`, or the directory of a node or a clone.
+///
+/// # Errors
+/// It is neither.
+pub fn at(from: &str) -> Result<Layers, CommandError> {
+    if let Some(web) = Web::of_url(from) {
+        let path = from.splitn(4, '/').nth(3).unwrap_or_default();
+        let root = format!("/{}", path.trim_end_matches('/'));
+        return Ok(Arc::new(RemoteLayers { web, root }));
+    }
+    if from.contains("://") {
+        let message = format!("expected http://HOST:PORT/LEDGER.git or a directory, got '{from}'");
+        return Err(CommandError::usage(message)
+            .hint("clone it with git, and name the clone: its large files come by git-lfs"));
+    }
+    of(place::find(Some(Path::new(from)))?)
 }
 
 /// The ledger's name, as it stands in URLs.
@@ -131,20 +149,48 @@ impl NodeLayers {
 
 impl LayerSource for NodeLayers {
     fn open(&self, pointer: &Pointer) -> io::Result<Option<Box<dyn Read + '_>>> {
-        let path = format!("/{}.git/info/lfs/objects/{}", self.name, pointer.oid);
-        let Ok(answer) = Web::Socket(self.node.control_socket()).get(&path) else {
-            return self.stored.open(pointer);
-        };
-        match answer.code {
-            200 => Ok(Some(answer.body)),
-            404 => Ok(None),
-            code => Err(io::Error::other(format!(
-                "the node answered {code} to {path}"
-            ))),
+        let web = Web::Socket(self.node.control_socket());
+        let root = format!("/{}.git", self.name);
+        match web.get(&object_path(&root, pointer)) {
+            Ok(answer) => content(answer),
+            Err(_) => self.stored.open(pointer),
         }
     }
 
     fn hint(&self) -> String {
         self.stored.hint()
+    }
+}
+
+/// The layers of a node that is reached over HTTP.
+struct RemoteLayers {
+    web: Web,
+    /// `/<name>.git`
+    root: String,
+}
+
+impl LayerSource for RemoteLayers {
+    fn open(&self, pointer: &Pointer) -> io::Result<Option<Box<dyn Read + '_>>> {
+        content(self.web.get(&object_path(&self.root, pointer))?)
+    }
+
+    fn hint(&self) -> String {
+        "the node does not have it; try another one".to_owned()
+    }
+}
+
+fn object_path(root: &str, pointer: &Pointer) -> String {
+    format!("{root}/info/lfs/objects/{}", pointer.oid)
+}
+
+/// What a node gives of an object; `None` if it does not have it.
+fn content<'a>(answer: Answer) -> io::Result<Option<Box<dyn Read + 'a>>> {
+    match answer.code {
+        200 => Ok(Some(answer.body)),
+        404 => Ok(None),
+        _ => Err(io::Error::other(format!(
+            "the node does not give it: {}",
+            answer.reason()
+        ))),
     }
 }

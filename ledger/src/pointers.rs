@@ -25,10 +25,9 @@ use crate::repository::Ledger;
 /// The smallest file that is a pointer: three lines with a size of one digit.
 const POINTER_BYTES_MIN: u64 = 126;
 
-/// Gives every blob that a ref holds and that is small enough to be a pointer.
-const LIST: [&str; 7] = [
+/// Gives every blob that is small enough to be a pointer and that something holds.
+const LIST: [&str; 6] = [
     "rev-list",
-    "--all",
     "--objects",
     "--no-object-names",
     "--filter=object:type=blob",
@@ -82,9 +81,22 @@ impl Ledger {
     /// # Errors
     /// Git fails, or an object that it lists cannot be read.
     pub fn pointers(&self) -> Result<BTreeSet<Pointer>, LedgerError> {
-        let command = || format!("git {}", LIST.join(" "));
+        self.pointers_held_by("--all")
+    }
+
+    /// Every pointer in a tree.
+    ///
+    /// # Errors
+    /// As [`Ledger::pointers`].
+    pub fn pointers_of(&self, tree: &ObjectId) -> Result<BTreeSet<Pointer>, LedgerError> {
+        self.pointers_held_by(&tree.to_string())
+    }
+
+    fn pointers_held_by(&self, what: &str) -> Result<BTreeSet<Pointer>, LedgerError> {
+        let command = || format!("git {} {what}", LIST.join(" "));
         let mut child = git::command(self.dir())
             .args(LIST)
+            .arg(what)
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|source| LedgerError::GitMissing {
@@ -211,5 +223,9 @@ mod tests {
         git::run(&dir, &["update-ref", "refs/heads/main", &third]).expect("named");
         let expected = BTreeSet::from([pointer(b"one"), pointer(b"two")]);
         assert_eq!(ledger.pointers().expect("listed"), expected);
+        let second = second.parse().expect("git printed an id");
+        let tree = ledger.read_commit(&second).expect("written").tree;
+        let expected = BTreeSet::from([pointer(b"two")]);
+        assert_eq!(ledger.pointers_of(&tree).expect("listed"), expected);
     }
 }

@@ -1,7 +1,8 @@
 //! The control API: HTTP and JSON on the node's unix socket, for the CLI, the web page and dapps.
 //!
 //! `docs/formats/control.openapi.json` describes it; a test holds that document against the server.
-//! It tells and never changes the ledger: whatever changes the ledger comes signed, as a push.
+//! It never changes the ledger: whatever changes the ledger comes signed, as a push. What it does
+//! change is the node's own: what its chunk store holds and keeps.
 
 pub mod chunks;
 
@@ -10,9 +11,10 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, put};
 use axum::{Json, Router};
 use gdo_core::error::FormatError;
+use gdo_core::id::Digest;
 use serde::Serialize;
 
 use crate::error::ImagesError;
@@ -25,6 +27,7 @@ pub fn router(handle: Handle, images: Images) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/images", get(list_images))
         .route("/v1/images/{*image}", get(show_image))
+        .route("/v1/pins/{*image}", put(pin_image).delete(unpin_image))
         .route("/v1/openapi.json", get(openapi))
         .with_state(Arc::new(Shared { handle, images }))
 }
@@ -55,17 +58,9 @@ async fn list_images(State(shared): State<Arc<Shared>>) -> Response {
 
 /// A staged image, asked for as `NAME@sha256:HEX`.
 async fn show_image(State(shared): State<Arc<Shared>>, Path(image): Path<String>) -> Response {
-    let parsed = image.split_once('@').map(|(name, digest)| {
-        let name = name.parse::<ImageName>()?;
-        Ok::<_, FormatError>((name, parse_digest(digest)?))
-    });
-    let (name, digest) = match parsed {
-        Some(Ok(parsed)) => parsed,
-        Some(Err(error)) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
-        None => {
-            let text = "expected an image as NAME@sha256:HEX\n";
-            return (StatusCode::BAD_REQUEST, text).into_response();
-        }
+    let (name, digest) = match staged_name(&image) {
+        Ok(named) => named,
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
     };
     let shown = ask_images(&shared, move |images| images.show(&name, digest));
     match shown.await {
@@ -78,6 +73,37 @@ async fn show_image(State(shared): State<Arc<Shared>>, Path(image): Path<String>
     }
 }
 
+async fn pin_image(State(shared): State<Arc<Shared>>, Path(image): Path<String>) -> Response {
+    change_pin(&shared, &image, Images::pin).await
+}
+
+async fn unpin_image(State(shared): State<Arc<Shared>>, Path(image): Path<String>) -> Response {
+    change_pin(&shared, &image, Images::unpin).await
+}
+
+async fn change_pin(
+    shared: &Shared,
+    image: &str,
+    change: fn(&Images, &ImageName, Digest) -> Result<(), ImagesError>,
+) -> Response {
+    let (name, digest) = match staged_name(image) {
+        Ok(named) => named,
+        Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+    };
+    match ask_images(shared, move |images| change(images, &name, digest)).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(refusal) => refusal,
+    }
+}
+
+/// Reads `NAME@sha256:HEX`.
+fn staged_name(image: &str) -> Result<(ImageName, Digest), FormatError> {
+    let (name, digest) = image
+        .split_once('@')
+        .ok_or_else(|| FormatError::new("image", "NAME@sha256:HEX", image))?;
+    Ok((name.parse()?, parse_digest(digest)?))
+}
+
 /// Asks about images what may block.
 async fn ask_images<T: Send + 'static>(
     shared: &Shared,
@@ -86,6 +112,9 @@ async fn ask_images<T: Send + 'static>(
     let images = shared.images.clone();
     match tokio::task::spawn_blocking(move || question(&images)).await {
         Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error @ (ImagesError::NotStaged { .. } | ImagesError::NotPinned { .. }))) => {
+            Err((StatusCode::NOT_FOUND, format!("{error}\n")).into_response())
+        }
         Ok(Err(error)) => {
             tracing::error!(%error, "images cannot be told");
             let text = format!("the node cannot read its images: {error}\n");

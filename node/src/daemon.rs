@@ -132,8 +132,8 @@ async fn serve(
     // The CLI brings and takes large objects here: the daemon has the store.
     let api = control::router(handle.clone(), large.images.clone())
         .merge(control::chunks::router(large.store.clone()))
-        .merge(lfs::router(&handle.name(), large.objects.read_by_all()))
-        .merge(registry::router(large.registry.read_by_all()));
+        .merge(lfs::router(&handle.name(), large.objects.for_operator()))
+        .merge(registry::router(large.registry.for_operator()));
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, api).await {
             tracing::error!(%error, "the control API ended");

@@ -156,6 +156,12 @@ impl NodeDir {
         self.root.join("staged").join("images")
     }
 
+    /// What the operator has pinned.
+    #[must_use]
+    pub fn pins(&self) -> PathBuf {
+        self.root.join("staged").join("pins")
+    }
+
     /// The socket of the control API.
     #[must_use]
     pub fn control_socket(&self) -> PathBuf {

@@ -134,7 +134,10 @@ pub enum ObjectsError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A file that git-lfs put into the repository cannot be taken.
+    /// A pin cannot be written.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// A file that git-lfs put into the repository, or a pin, cannot be read.
     #[error("{file}: {source}")]
     File {
         /// The file.
@@ -173,6 +176,24 @@ pub enum ImagesError {
     ReadOnly {
         /// The image.
         name: String,
+    },
+    /// An image that is to be pinned, and is not staged.
+    #[error(
+        "{name}@{digest} is not staged here, or not whole; push it again, or see 'gdo image list'"
+    )]
+    NotStaged {
+        /// The image.
+        name: String,
+        /// Its manifest, with the algorithm.
+        digest: String,
+    },
+    /// An image that is to be unpinned, and is not pinned.
+    #[error("{name}@{digest} is not pinned")]
+    NotPinned {
+        /// The image.
+        name: String,
+        /// Its manifest, with the algorithm.
+        digest: String,
     },
     /// Too many manifests or tags are staged.
     #[error("more than {max} are staged already; propose or wait a day until they are removed")]

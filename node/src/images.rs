@@ -2,7 +2,8 @@
 //!
 //! An image of the ledger is an OCI layout in the tree of the newest checkpoint, its layers perhaps
 //! pointers. A pushed image carries no member's signature, so it is staged: its blobs are objects
-//! of the store, its manifest has a record (`docs/formats/staged-images.md`), and both go after a day.
+//! of the store, its manifest has a record (`docs/formats/staged-images.md`), and both go after a day,
+//! unless the operator pins the image.
 //!
 //! **Invariants**: under a tag or a digest the ledger's image wins over a staged one; a manifest is
 //! staged only when everything it names is here; nothing here changes the ledger.
@@ -83,7 +84,7 @@ pub struct Listed {
     /// When it was pushed, in seconds since 1970-01-01 UTC; of a staged image alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pushed_at: Option<i64>,
-    /// When it is removed, likewise.
+    /// When it is removed, likewise; never while it is pinned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
 }
@@ -94,8 +95,9 @@ pub struct Shown {
     /// Its record.
     #[serde(flatten)]
     pub record: Record,
-    /// When it is removed, in seconds since 1970-01-01 UTC.
-    pub expires_at: i64,
+    /// When it is removed, in seconds since 1970-01-01 UTC; never while it is pinned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
     /// The text of its manifest.
     pub manifest: String,
     /// The blobs that it needs, without itself; of an index those of its manifests, too.
@@ -129,7 +131,7 @@ impl Images {
             return Ok(Some(manifest));
         }
         let found = self.with_records(|records| records.find(name, reference))?;
-        let Some(record) = found.filter(|record| !record.is_over(wall_seconds())) else {
+        let Some(record) = found.filter(|record| self.is_kept(record, wall_seconds())) else {
             return Ok(None);
         };
         let digest = record.sha256()?;
@@ -250,8 +252,9 @@ impl Images {
         }
         let now = wall_seconds();
         let records = self.with_records(|records| records.all())?;
-        let fresh = records.into_iter().filter(|record| !record.is_over(now));
-        listed.extend(fresh.map(|record| Listed {
+        let kept = records.into_iter().filter(|found| self.is_kept(found, now));
+        listed.extend(kept.map(|record| Listed {
+            expires_at: self.expires_at(&record),
             name: record.name,
             source: "staged",
             digest: record.digest,
@@ -259,7 +262,6 @@ impl Images {
             bytes: record.bytes,
             tags: record.tags,
             pushed_at: Some(record.pushed_at),
-            expires_at: Some(record.pushed_at + STAGED_SECONDS_MAX),
         }));
         Ok(listed)
     }
@@ -271,7 +273,7 @@ impl Images {
     pub fn show(&self, name: &ImageName, digest: Digest) -> Result<Option<Shown>, ImagesError> {
         let reference = Reference::Digest(digest);
         let found = self.with_records(|records| records.find(name, &reference))?;
-        let Some(record) = found.filter(|record| !record.is_over(wall_seconds())) else {
+        let Some(record) = found.filter(|record| self.is_kept(record, wall_seconds())) else {
             return Ok(None);
         };
         let Some(manifest) = self.manifest(name, &reference)? else {
@@ -291,19 +293,72 @@ impl Images {
             }
         }
         Ok(Some(Shown {
-            expires_at: record.pushed_at + STAGED_SECONDS_MAX,
+            expires_at: self.expires_at(&record),
             record,
             manifest: String::from_utf8_lossy(&manifest.text).into_owned(),
             blobs,
         }))
     }
 
-    /// Removes the records of images that were staged for too long.
+    /// Keeps a staged image for longer than a day: until it is unpinned.
+    ///
+    /// # Errors
+    /// It is not staged here, or not whole, or its record or the store cannot be read or written.
+    pub fn pin(&self, name: &ImageName, digest: Digest) -> Result<(), ImagesError> {
+        let not_staged = || ImagesError::NotStaged {
+            name: name.to_string(),
+            digest: format!("sha256:{digest}"),
+        };
+        let shown = self.show(name, digest)?.ok_or_else(not_staged)?;
+        let mut objects = BTreeSet::from([digest]);
+        for blob in &shown.blobs {
+            let oid = blob.sha256()?;
+            // What stands in the ledger's own layout stays anyway.
+            if !matches!(self.blob(name, &oid)?, Some(Blob::Plain(_))) {
+                objects.insert(oid);
+            }
+        }
+        match self.0.objects.pin(&shown.record.pin(), &objects)? {
+            true => Ok(()),
+            false => Err(not_staged()),
+        }
+    }
+
+    /// Has a staged image go after its day again.
+    ///
+    /// # Errors
+    /// It is not pinned, or the pin cannot be removed.
+    pub fn unpin(&self, name: &ImageName, digest: Digest) -> Result<(), ImagesError> {
+        let digest = format!("sha256:{digest}");
+        match self
+            .0
+            .objects
+            .unpin(&staged::pin(&name.to_string(), &digest))?
+        {
+            true => Ok(()),
+            false => Err(ImagesError::NotPinned {
+                name: name.to_string(),
+                digest,
+            }),
+        }
+    }
+
+    /// Removes the records of images that were staged for too long and are not pinned.
     ///
     /// # Errors
     /// The records cannot be read or removed.
     pub fn expire(&self, now: i64) -> Result<usize, ImagesError> {
-        self.with_records(|records| records.expire(now))
+        let is_kept = |record: &Record| self.is_kept(record, now);
+        self.with_records(|records| records.expire(is_kept))
+    }
+
+    fn is_kept(&self, record: &Record, now: i64) -> bool {
+        self.expires_at(record).is_none_or(|end| now <= end)
+    }
+
+    fn expires_at(&self, record: &Record) -> Option<i64> {
+        let is_pinned = self.0.objects.is_pinned(&record.pin());
+        (!is_pinned).then(|| record.pushed_at.saturating_add(STAGED_SECONDS_MAX))
     }
 
     /// Finds a blob that a manifest names, and keeps it from being collected for a day.

@@ -10,6 +10,7 @@
 
 mod check;
 mod keep;
+mod pins;
 mod staging;
 mod upload;
 
@@ -26,6 +27,7 @@ use crate::clock::wall_seconds;
 use crate::config::{self, Config};
 use crate::dir::NodeDir;
 use crate::error::ObjectsError;
+use pins::Pins;
 use staging::Staging;
 
 pub use keep::Collected;
@@ -45,6 +47,7 @@ struct Inner {
     ledger: Arc<Ledger>,
     store: Mutex<Option<Open>>,
     staging: Mutex<Staging>,
+    pins: Pins,
 }
 
 /// The store while it is open.
@@ -80,6 +83,7 @@ impl Objects {
             ledger,
             store: Mutex::new(None),
             staging: Mutex::new(Staging::new(config.staging_bytes_max)),
+            pins: Pins::new(dir.pins()),
         }))
     }
 
@@ -175,7 +179,15 @@ impl Objects {
     /// [`ObjectsError::TooLarge`] and [`ObjectsError::StagingFull`] where there is no room for it, and
     /// what fails in the store.
     pub fn upload(&self, bytes: u64) -> Result<Upload, ObjectsError> {
-        Upload::begin(self, bytes)
+        Upload::begin(self, Some(bytes))
+    }
+
+    /// Begins to take an object that the operator of the node brings: staging does not bound it.
+    ///
+    /// # Errors
+    /// The disk is full, or the store fails.
+    pub fn upload_of_operator(&self) -> Result<Upload, ObjectsError> {
+        Upload::begin(self, None)
     }
 
     /// The room for uploads at this moment.
@@ -198,15 +210,15 @@ impl Objects {
     }
 
     /// What is staged, counted when it is first asked for: all objects that no ref of the ledger
-    /// points to.
+    /// points to and no pin names.
     fn staging(&self) -> Result<MutexGuard<'_, Staging>, ObjectsError> {
         let mut staging = self.staging_as_it_is();
         if !staging.is_counted() {
             let mut unnamed = Vec::new();
             if let Some(store) = self.existing()? {
-                let named = self.roots()?;
+                let kept = self.roots()?;
                 unnamed = store.objects()?;
-                unnamed.retain(|object| !named.contains(&object.oid));
+                unnamed.retain(|object| !kept.contains(&object.oid));
             }
             staging.count(&unnamed);
         }

@@ -123,7 +123,7 @@ fn an_object_that_is_gone_is_called_missing() {
     org.stop();
     fs::remove_dir_all(org.dir().join("chunks")).expect("ours");
     let seen = org.gdo(&["chunks", "verify"]).refused();
-    seen.shows(&oid).shows("git lfs push --object-id");
+    seen.shows(&oid).shows("gdo chunks fetch --from");
     org.start();
     let _ = org.gdo(&["verify"]).refused().shows(&oid);
 }

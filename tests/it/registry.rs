@@ -145,6 +145,21 @@ fn an_image_goes_in_with_skopeo_and_comes_back_the_same() {
     assert_eq!(shown["blobs"].as_array().map(Vec::len), Some(2));
     let record = format!("staged/images/tools/{}.json", &digest["sha256:".len()..]);
     assert!(org.dir().join(record).is_file());
+
+    let image = format!("tools@{digest}");
+    org.gdo(&["image", "pin", &image]).accepted().shows(&image);
+    org.gdo(&["image", "list"]).accepted().shows("pinned ");
+    let unpin = ["image", "pin", &image, "--remove"];
+    let _ = org.gdo(&unpin).accepted();
+    org.gdo(&["image", "list"]).accepted().hides("pinned ");
+    org.gdo(&unpin).refused().shows("is not pinned");
+    let other = format!("tools@sha256:{}", "0".repeat(64));
+    org.gdo(&["image", "pin", &other])
+        .refused()
+        .shows("not staged");
+    org.gdo(&["image", "pin", "tools:v1"])
+        .refused()
+        .shows("NAME@sha256:");
     org.check();
 }
 

@@ -20,6 +20,8 @@ use crate::place;
 use crate::progress::Bytes;
 use crate::web::{Answer, Web};
 
+mod fetch;
+
 /// No line of an answer is longer: one with ten thousand damages.
 const LINE_BYTES_MAX: u64 = 64 << 20;
 
@@ -35,6 +37,8 @@ pub enum Chunks {
     Gc,
     /// Make the index anew from the packs; the node must be stopped
     Reindex,
+    /// Bring objects here that are missing or broken, from another node or a clone
+    Fetch(fetch::Fetch),
 }
 
 /// How much to show.
@@ -51,6 +55,13 @@ impl Chunks {
     /// # Errors
     /// The store cannot be read, or it is not sound.
     pub fn run(self, dir: Option<&Path>, json: bool) -> Result<ExitCode, CommandError> {
+        let (task, objects_too) = match self {
+            Self::Stat(arguments) => (Some(Task::Stat), arguments.objects),
+            Self::Verify => (Some(Task::Verify), false),
+            Self::Gc => (Some(Task::Collect), false),
+            Self::Reindex => (None, false),
+            Self::Fetch(fetch) => return fetch.run(dir, json),
+        };
         let node = place::node(dir)?;
         let mut bar = Bytes::new("working through the chunk store");
         let mut tell = |line: Line| {
@@ -63,22 +74,16 @@ impl Chunks {
                 bar.tell(done_bytes, total_bytes);
             }
         };
-        let (task, objects) = match self {
-            Self::Stat(arguments) => (Task::Stat, arguments.objects),
-            Self::Verify => (Task::Verify, false),
-            Self::Gc => (Task::Collect, false),
-            Self::Reindex => {
-                let found =
-                    chunks::reindex(&objects(&node)?, &mut tell).map_err(CommandError::unknown)?;
-                drop(bar);
-                return print_reindexed(&found, json);
-            }
+        let Some(task) = task else {
+            let found = chunks::reindex(&objects(&node)?, &mut tell);
+            drop(bar);
+            return print_reindexed(&found.map_err(CommandError::unknown)?, json);
         };
         let last = ask(&node, task, &mut tell)?;
         drop(bar);
         match last {
             Line::Stat(mut stat) => {
-                if !objects && !json {
+                if !objects_too && !json {
                     stat.objects.clear();
                 }
                 print_stat(&stat, json)
@@ -190,7 +195,7 @@ fn print_verified(found: &Verified, json: bool) -> Result<ExitCode, CommandError
     let message =
         format!("the chunk store is not sound: {damages} damages, {missing} objects missing");
     Err(CommandError::no(message).hint(
-        "store the objects again from a clone that has them: git lfs push --object-id origin OID",
+        "bring them from another node or a clone that has them: gdo chunks fetch --from URL|DIR",
     ))
 }
 

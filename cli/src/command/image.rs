@@ -13,6 +13,7 @@ mod import;
 mod list;
 mod migrate;
 mod name;
+mod pin;
 mod propose;
 mod remove;
 mod shelf;
@@ -31,6 +32,8 @@ pub enum Image {
     Export(export::Export),
     /// Propose an image that somebody pushed to the node
     Propose(propose::Propose),
+    /// Keep an image that somebody pushed to the node for longer than a day
+    Pin(pin::Pin),
     /// Remove an image from the ledger: commit that, and propose it
     Rm(remove::Remove),
     /// Turn the layers that stand in the tree into pointers to objects, and propose that
@@ -49,6 +52,7 @@ impl Image {
             Self::Show(show) => show.run(dir, json),
             Self::Export(export) => export.run(dir, json),
             Self::Propose(propose) => propose.run(dir, json),
+            Self::Pin(pin) => pin.run(dir, json),
             Self::Rm(remove) => remove.run(dir, json),
             Self::Migrate(migrate) => migrate.run(dir, json),
         }

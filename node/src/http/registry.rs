@@ -63,12 +63,12 @@ impl Registry {
         }
     }
 
-    /// The same uploads and images, read by whoever asks: for a socket that only the node's own user
-    /// reaches.
+    /// The same uploads and images for a socket that only the node's own user reaches; see
+    /// [`ObjectService::for_operator`].
     #[must_use]
-    pub fn read_by_all(&self) -> Self {
+    pub fn for_operator(&self) -> Self {
         Self {
-            service: self.service.read_by_all(),
+            service: self.service.for_operator(),
             ..self.clone()
         }
     }

@@ -38,6 +38,8 @@ pub struct ObjectService {
     /// How long clients may take.
     pub(super) patience: Patience,
     anonymous_read: bool,
+    /// Whether the one who asks is the node's own user.
+    is_operator: bool,
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
 }
@@ -54,23 +56,25 @@ impl ObjectService {
             objects,
             patience,
             anonymous_read,
+            is_operator: false,
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
         }
     }
 
-    /// The same objects, read by whoever asks: for a socket that only the node's own user reaches.
+    /// The same objects for a socket that only the node's own user reaches: whoever asks reads, and
+    /// what comes is not staged.
     #[must_use]
-    pub fn read_by_all(&self) -> Self {
+    pub fn for_operator(&self) -> Self {
         Self {
-            anonymous_read: true,
+            is_operator: true,
             ..self.clone()
         }
     }
 
     /// Whether anybody may read.
     pub(super) fn may_read(&self) -> bool {
-        self.anonymous_read
+        self.anonymous_read || self.is_operator
     }
 
     /// Waits for a turn to upload.
@@ -93,7 +97,12 @@ impl ObjectService {
 
     /// Begins an upload of so many bytes.
     pub(super) async fn begin(&self, bytes: u64) -> Result<Upload, TakeError> {
-        self.ask(move |objects| objects.upload(bytes)).await
+        let is_operator = self.is_operator;
+        self.ask(move |objects| match is_operator {
+            true => objects.upload_of_operator(),
+            false => objects.upload(bytes),
+        })
+        .await
     }
 
     /// Takes a request's body that is an announced object, from its first byte to its last. What is

@@ -16,7 +16,6 @@ use super::manifest::{Manifest, MediaType};
 use super::name::{ImageName, Reference, Tag, parse_digest};
 use crate::dir::write_durably;
 use crate::error::{ImagesError, NodeError};
-use crate::objects::STAGED_SECONDS_MAX;
 
 /// The version of the form.
 const VERSION: u64 = 1;
@@ -54,10 +53,15 @@ impl Record {
         })
     }
 
-    /// Whether it was staged for long enough.
-    pub(super) fn is_over(&self, now: i64) -> bool {
-        now.saturating_sub(self.pushed_at) > STAGED_SECONDS_MAX
+    /// The name of its pin.
+    pub(super) fn pin(&self) -> String {
+        pin(&self.name, &self.digest)
     }
+}
+
+/// The name under which an image is pinned; both halves are safe as names of files.
+pub(super) fn pin(name: &str, digest: &str) -> String {
+    format!("{name}@{}", digest.trim_start_matches("sha256:"))
 }
 
 /// The folder of the records.
@@ -149,13 +153,16 @@ impl Records {
         )
     }
 
-    /// Removes what was staged for too long, and empty folders.
-    pub(super) fn expire(&mut self, now: i64) -> Result<usize, ImagesError> {
+    /// Removes what is not kept any more, and empty folders.
+    pub(super) fn expire(
+        &mut self,
+        is_kept: impl Fn(&Record) -> bool,
+    ) -> Result<usize, ImagesError> {
         let mut removed = 0;
         for folder in entries(&self.dir)? {
             for file in entries(&folder)? {
                 // What cannot be read is of no use to anybody, nor is what a kill left half-written.
-                if read(&file).is_ok_and(|record| !record.is_over(now)) {
+                if read(&file).is_ok_and(|record| is_kept(&record)) {
                     continue;
                 }
                 fs::remove_file(&file).map_err(|source| NodeError::io("remove", &file, source))?;
@@ -289,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn records_go_after_a_day_with_what_cannot_be_read() {
+    fn records_that_are_not_kept_go_with_what_cannot_be_read() {
         let temp = tempfile::tempdir().expect("temporary directory");
         let dir = temp.path().join("images");
         let mut records = Records::new(dir.clone());
@@ -301,10 +308,10 @@ mod tests {
             .put(&debian, None, &manifest("b"), 200)
             .expect("put");
         fs::write(dir.join("debian/half.tmp"), "{").expect("ours");
-        let now = 100 + STAGED_SECONDS_MAX + 1;
-        assert_eq!(records.expire(now).expect("removed"), 2);
+        let is_late = |record: &Record| record.pushed_at > 100;
+        assert_eq!(records.expire(is_late).expect("removed"), 2);
         assert_eq!(records.all().expect("readable").len(), 1);
-        assert_eq!(records.expire(now + 100).expect("removed"), 1);
+        assert_eq!(records.expire(|_| false).expect("removed"), 1);
         assert!(!dir.join("debian").exists());
         assert_eq!(records.all().expect("readable"), []);
     }

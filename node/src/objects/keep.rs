@@ -1,5 +1,5 @@
-//! What is kept and what goes: everything that a ref of the ledger points to stays for good, the rest
-//! for a day.
+//! What is kept and what goes: everything that a ref of the ledger points to stays for good, what is
+//! pinned until it is no more, the rest for a day.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, UNIX_EPOCH};
@@ -18,13 +18,49 @@ const REPACK_LIVE_PERCENT: u8 = 60;
 pub type Collected = GcReport;
 
 impl Objects {
-    /// The objects that may never go: those that anything under a ref points to.
+    /// The objects that may not go: those that anything under a ref points to, and those that are
+    /// pinned.
     ///
     /// # Errors
-    /// The ledger cannot be listed.
+    /// The ledger cannot be listed, or a pin cannot be read.
     pub fn roots(&self) -> Result<BTreeSet<Digest>, ObjectsError> {
-        let pointers = self.ledger().pointers()?;
-        Ok(pointers.into_iter().map(|pointer| pointer.oid).collect())
+        let mut roots = self.0.pins.objects()?;
+        roots.extend(self.ledger().pointers()?.iter().map(|pointer| pointer.oid));
+        Ok(roots)
+    }
+
+    /// Pins objects under a name, in the place of what it pinned before; says whether all of them are
+    /// here and whole, else nothing is pinned.
+    ///
+    /// # Errors
+    /// The store or the folder of the pins fails.
+    pub fn pin(&self, name: &str, objects: &BTreeSet<Digest>) -> Result<bool, ObjectsError> {
+        // First the pin: a collection that runs sees it, or has seen that they are touched.
+        self.0.pins.set(name, objects)?;
+        for oid in objects {
+            if self.find_and_touch(oid)?.is_none() {
+                self.unpin(name)?;
+                return Ok(false);
+            }
+        }
+        self.staging_as_it_is().forget();
+        Ok(true)
+    }
+
+    /// Takes a pin away; says whether there was one.
+    ///
+    /// # Errors
+    /// The folder of the pins or the store fails.
+    pub fn unpin(&self, name: &str) -> Result<bool, ObjectsError> {
+        let was_there = self.0.pins.remove(name)?;
+        self.staging_as_it_is().forget();
+        Ok(was_there)
+    }
+
+    /// Whether a pin of this name is set.
+    #[must_use]
+    pub fn is_pinned(&self, name: &str) -> bool {
+        self.0.pins.has(name)
     }
 
     /// Collects what nothing names and what came more than a day before `now`; `None` where this node

@@ -1,5 +1,8 @@
 //! An object on its way into the store: room is kept for it, and what is left of the disk is watched.
 //!
+//! Room is kept for what anybody may send. What the node's operator brings needs none: it is bounded by
+//! the disk alone.
+//!
 //! **Invariants**: an upload that is dropped gives its room back and names nothing; an upload that is
 //! finished has the hash and the size that were announced.
 
@@ -22,7 +25,8 @@ const LOOK_BYTES: u64 = 1 << 20;
 pub struct Upload {
     objects: Objects,
     ingest: Option<Ingest>,
-    reserved: u64,
+    /// The room that is kept; `None` of the operator's.
+    reserved: Option<u64>,
     taken: u64,
     look_at: u64,
 }
@@ -36,14 +40,17 @@ impl std::fmt::Debug for Upload {
 }
 
 impl Upload {
-    pub(super) fn begin(objects: &Objects, bytes: u64) -> Result<Self, ObjectsError> {
+    /// Begins an upload; room is kept for `staged` bytes, if any number is given.
+    pub(super) fn begin(objects: &Objects, staged: Option<u64>) -> Result<Self, ObjectsError> {
         check_disk(objects)?;
         let store = objects.store()?;
-        objects.staging()?.reserve(bytes)?;
+        if let Some(bytes) = staged {
+            objects.staging()?.reserve(bytes)?;
+        }
         let mut upload = Self {
             objects: objects.clone(),
             ingest: None,
-            reserved: bytes,
+            reserved: staged,
             taken: 0,
             look_at: LOOK_BYTES,
         };
@@ -63,10 +70,9 @@ impl Upload {
     /// There is no room, or the store fails. The upload is of no use then.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), ObjectsError> {
         let after = self.taken + bytes.len() as u64;
-        if after > self.reserved {
-            let more = after - self.reserved;
-            self.objects.staging()?.reserve(more)?;
-            self.reserved = after;
+        if let Some(reserved) = self.reserved.as_mut().filter(|bytes| **bytes < after) {
+            self.objects.staging()?.reserve(after - *reserved)?;
+            *reserved = after;
         }
         if after >= self.look_at {
             check_disk(&self.objects)?;
@@ -85,7 +91,7 @@ impl Upload {
     pub fn finish_as(mut self, expected: &Pointer) -> Result<Ingested, ObjectsError> {
         let ingest = self.ingest.take().expect("it is there until the end");
         let ingested = ingest.finish_as(expected)?;
-        if !ingested.was_known {
+        if !ingested.was_known && self.reserved.is_some() {
             self.objects.staging()?.add(&ingested.pointer);
         }
         Ok(ingested)
@@ -94,7 +100,9 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        self.objects.staging_as_it_is().release(self.reserved);
+        if let Some(bytes) = self.reserved {
+            self.objects.staging_as_it_is().release(bytes);
+        }
     }
 }
 

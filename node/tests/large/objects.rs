@@ -8,7 +8,7 @@ use gdo_core::pointer::Pointer;
 use gdo_node::clock::wall_seconds;
 use gdo_node::objects::STAGED_SECONDS_MAX;
 
-use crate::server::{Server, noise};
+use crate::server::{Server, Setting, noise};
 
 fn take(server: &Server, content: &[u8]) -> Pointer {
     let pointer = Pointer {
@@ -47,6 +47,27 @@ fn what_no_ref_points_to_is_collected_after_a_day() {
         .expect("collected");
     assert_eq!(find(&named), None, "no ref holds the first commit");
     assert_eq!(find(&staged), None);
+}
+
+#[test]
+fn what_the_operator_brings_is_not_bounded_by_staging() {
+    let server = Server::with(Setting {
+        staging_mib_max: 1,
+        ..Setting::default()
+    });
+    let content = noise(1, 3 << 20);
+    assert!(server.objects.upload(content.len() as u64).is_err());
+    let pointer = Pointer {
+        oid: Digest::of(&content),
+        size: content.len() as u64,
+    };
+    let mut upload = server
+        .objects
+        .upload_of_operator()
+        .expect("the disk has room");
+    upload.write(&content).expect("written");
+    upload.finish_as(&pointer).expect("it is what it is");
+    take(&server, &noise(2, 1 << 20));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
+use gdo_core::id::Digest;
 use gdo_node::clock::wall_seconds;
 use gdo_node::objects::STAGED_SECONDS_MAX;
 use serde_json::{Value, json};
@@ -356,6 +357,93 @@ fn what_is_staged_is_bounded_and_goes_after_a_day() {
     server
         .get(&format!("/v2/tools/blobs/{}", digest(&text)), &[])
         .is(404);
+}
+
+#[test]
+fn a_pinned_image_stays_until_it_is_unpinned() {
+    let server = Server::with(Setting {
+        staging_mib_max: 1,
+        ..Setting::default()
+    });
+    let text = push_image(&server, "tools", "v1.x", 1);
+    push_image(&server, "tools", "v2", 2);
+    let name = "tools".parse().expect("a name");
+    let pinned = Digest::of(&text);
+    server.images.pin(&name, pinned).expect("it is staged");
+    let listed = server.images.list().expect("listed");
+    let ends: Vec<_> = listed
+        .iter()
+        .map(|image| (&image.tags[0][..], image.expires_at.is_none()))
+        .collect();
+    assert!(
+        ends.contains(&("v1.x", true)) && ends.contains(&("v2", false)),
+        "{ends:?}"
+    );
+    // What is pinned takes no room from what is staged.
+    push_blob(&server, "tools", &noise(9, 900 << 10)).is(201);
+
+    let later = wall_seconds() + STAGED_SECONDS_MAX + 60;
+    let pass = || {
+        server.images.expire(later).expect("removed");
+        let collected = server.objects.collect(later, &mut |_| {});
+        collected.expect("collected");
+    };
+    pass();
+    server.get("/v2/tools/manifests/v1.x", &[]).is(200);
+    server.get("/v2/tools/manifests/v2", &[]).is(404);
+    for blob in server
+        .images
+        .show(&name, pinned)
+        .expect("read")
+        .expect("there")
+        .blobs
+    {
+        let path = format!("/v2/tools/blobs/{}", blob.digest);
+        server.get(&path, &[]).is(200);
+    }
+    server.images.unpin(&name, pinned).expect("it is pinned");
+    let error = server
+        .images
+        .unpin(&name, pinned)
+        .expect_err("it is not pinned any more");
+    assert!(error.to_string().contains("is not pinned"), "{error}");
+    pass();
+    server.get("/v2/tools/manifests/v1.x", &[]).is(404);
+    assert!(server.objects.find(&pinned).expect("asked").is_none());
+    let error = server.images.pin(&name, pinned).expect_err("it is gone");
+    assert!(error.to_string().contains("is not staged here"), "{error}");
+}
+
+#[test]
+fn a_pin_that_cannot_be_read_stops_the_collection_and_not_the_pin() {
+    let server = Server::start();
+    let text = push_image(&server, "tools", "v1", 1);
+    let name = "tools".parse().expect("a name");
+    server
+        .images
+        .pin(&name, Digest::of(&text))
+        .expect("it is staged");
+    let folder = server.dir.pins();
+    let pin = std::fs::read_dir(&folder)
+        .expect("pins")
+        .next()
+        .expect("one")
+        .expect("an entry");
+    let whole = std::fs::read(pin.path()).expect("readable");
+    std::fs::write(folder.join("half.tmp"), "x").expect("ours");
+    std::fs::write(pin.path(), &whole[1..]).expect("ours");
+    let later = wall_seconds() + STAGED_SECONDS_MAX + 60;
+    let error = server
+        .objects
+        .collect(later, &mut |_| {})
+        .expect_err("what is pinned is unknown");
+    assert!(error.to_string().contains(".pin"), "{error}");
+    std::fs::write(pin.path(), &whole).expect("ours");
+    server
+        .objects
+        .collect(later, &mut |_| {})
+        .expect("collected");
+    server.get("/v2/tools/manifests/v1", &[]).is(200);
 }
 
 #[test]

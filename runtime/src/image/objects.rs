@@ -143,15 +143,21 @@ impl Write for NewObject {
 }
 
 impl NewObject {
+    /// The name of what was written so far.
+    #[must_use]
+    pub fn pointer(&self) -> Pointer {
+        Pointer {
+            oid: Digest::from_bytes(self.hash.clone().finalize().into()),
+            size: self.size,
+        }
+    }
+
     /// Syncs the object and gives it its name.
     ///
     /// # Errors
     /// The disk fails or is full.
     pub fn finish(self) -> Result<Pointer, ImageError> {
-        let pointer = Pointer {
-            oid: Digest::from_bytes(self.hash.finalize().into()),
-            size: self.size,
-        };
+        let pointer = self.pointer();
         let path = self.objects.path(&pointer.oid);
         if self.objects.contains(&pointer) {
             return Ok(pointer);

@@ -33,6 +33,8 @@ struct Listed {
     problem: Option<String>,
     /// Of an image that was pushed and not proposed yet: how it is proposed.
     propose: Option<String>,
+    /// Likewise: when the node forgets it, in seconds since 1970-01-01 UTC; never while it is pinned.
+    expires_at: Option<i64>,
 }
 
 /// What a node tells of its images.
@@ -48,6 +50,7 @@ struct Known {
     digest: String,
     bytes: u64,
     tags: Vec<String>,
+    expires_at: Option<i64>,
 }
 
 impl List {
@@ -74,6 +77,7 @@ impl List {
                         bytes: layers.values().sum(),
                         problem: None,
                         propose: None,
+                        expires_at: None,
                     }
                 }
                 Err(error) => Listed {
@@ -84,6 +88,7 @@ impl List {
                     bytes: 0,
                     problem: Some(error.to_string()),
                     propose: None,
+                    expires_at: None,
                 },
             });
         }
@@ -117,6 +122,7 @@ fn staged(node: &NodeDir) -> Result<Vec<Listed>, CommandError> {
         platforms: Vec::new(),
         bytes: known.bytes,
         problem: None,
+        expires_at: known.expires_at,
     };
     Ok(staged.map(listed).collect())
 }
@@ -124,7 +130,11 @@ fn staged(node: &NodeDir) -> Result<Vec<Listed>, CommandError> {
 impl Listed {
     fn print(&self) -> Result<(), CommandError> {
         if let Some(propose) = &self.propose {
-            return output::line(&format!("{:<12} {} {propose}", "staged", self.path));
+            let state = match self.expires_at {
+                Some(_) => "staged",
+                None => "pinned",
+            };
+            return output::line(&format!("{state:<12} {} {propose}", self.path));
         }
         let digest = self.digest.as_deref().unwrap_or("-");
         let short: String = digest.chars().take(12).collect();

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use gdo_core::dapp::DAPPS_DIR;
-use gdo_core::id::DappName;
+use gdo_core::id::{DappName, Digest};
 use gdo_core::path::RepoPath;
 
 use crate::error::CommandError;
@@ -73,6 +73,21 @@ pub(super) fn pair<'a>(
             "expected an image and what to copy it from or to",
         )),
     }
+}
+
+/// The name and the digest of an image that was pushed to a node: `NAME@sha256:HEX`.
+pub(super) fn pushed(image: &str) -> Result<(&str, &str), CommandError> {
+    let wrong = || {
+        CommandError::usage(format!(
+            "expected NAME@sha256: and 64 hexadecimal digits, got '{image}'"
+        ))
+        .hint("'gdo image list' in the node directory shows what was pushed")
+    };
+    let (name, digest) = image.split_once('@').ok_or_else(wrong)?;
+    let hex = digest.strip_prefix("sha256:").ok_or_else(wrong)?;
+    hex.parse::<Digest>().map_err(|_| wrong())?;
+    check(name)?;
+    Ok((name, digest))
 }
 
 /// Names are those that a registry takes, without slashes.

@@ -36,16 +36,7 @@ pub struct Propose {
 
 impl Propose {
     pub(super) fn run(self, dir: Option<&Path>, json: bool) -> Result<ExitCode, CommandError> {
-        let wrong = || {
-            CommandError::usage(format!(
-                "expected NAME@sha256: and 64 hexadecimal digits, got '{}'",
-                self.image
-            ))
-            .hint("'gdo image list' in the node directory shows what was pushed")
-        };
-        let (name, digest) = self.image.split_once('@').ok_or_else(wrong)?;
-        let hex = digest.strip_prefix("sha256:").ok_or_else(wrong)?;
-        hex.parse::<Digest>().map_err(|_| wrong())?;
+        let (name, digest) = name::pushed(&self.image)?;
         let own = name::folder(Some(name), None, None)?;
         let (dapp, path) = (self.taking.dapp.as_ref(), self.taking.path.as_deref());
         let folder = match (dapp, path) {

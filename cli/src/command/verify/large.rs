@@ -94,7 +94,7 @@ fn worst(found: &Verified) -> String {
 
 fn wrong(reason: &str) -> CommandError {
     CommandError::no(format!("the ledger does not verify: {reason}"))
-        .hint("gdo chunks verify names everything; git lfs push --object-id origin OID heals")
+        .hint("gdo chunks verify names everything; gdo chunks fetch --from URL|DIR heals")
 }
 
 fn hash(content: &mut dyn Read) -> std::io::Result<Pointer> {

@@ -94,6 +94,9 @@ pub(super) fn refuse_images(error: &ImagesError) -> Response {
     match error {
         ImagesError::Manifest { .. } => refuse(Code::ManifestInvalid, &reason),
         ImagesError::BlobUnknown { .. } => refuse(Code::ManifestBlobUnknown, &reason),
+        ImagesError::NotStaged { .. } | ImagesError::NotPinned { .. } => {
+            refuse(Code::ManifestUnknown, &reason)
+        }
         ImagesError::ReadOnly { .. } => refuse(Code::Denied, &reason),
         ImagesError::TooMany { .. } => {
             with_status(StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE", &reason)
