@@ -3,7 +3,6 @@
 pub mod chunks;
 pub mod dapp;
 pub mod doctor;
-pub mod hook;
 pub mod image;
 pub mod init;
 pub mod log;

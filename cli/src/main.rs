@@ -1,8 +1,6 @@
-//! `gdo`: the one binary of the ledger.
+//! `gdo`: the command line and the daemon (`gdo node run`).
 //!
-//! Command line, daemon (`gdo node run`), hook relay (`gdo hook …`) and container helper
-//! (`gdo sandbox …`). The last two start in a few milliseconds and single-threaded: they branch off
-//! before anything else is set up.
+//! What git runs as a hook, and what makes containers, is the small program `gdo-helper` beside it.
 //!
 //! **Invariants**: standard output is data, standard error is talk; exit codes are 0 yes, 1 no,
 //! 2 wrong use, 3 could not tell.
@@ -34,12 +32,6 @@ use clap::Parser as _;
 use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
-    let words: Vec<_> = std::env::args_os().skip(1).take(2).collect();
-    match words.first().and_then(|word| word.to_str()) {
-        Some("sandbox") => return gdo_runtime::sandbox_main(),
-        Some("hook") => return command::hook::run(),
-        _ => {}
-    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {

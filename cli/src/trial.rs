@@ -23,7 +23,6 @@ use gdo_core::verdict::VerdictKey;
 use gdo_ledger::Ledger;
 use gdo_node::config::Isolation;
 use gdo_node::judge::{Job, Judge, Judged, Layers};
-use gdo_runtime::HelperCommand;
 use gdo_runtime::image::LayerSource;
 
 use crate::error::CommandError;
@@ -118,12 +117,7 @@ impl Trial {
             Isolation::Full
         };
         let ledger = Arc::clone(scratch.ledger());
-        let judge = Judge::new(
-            &scratch.node_dir()?,
-            isolation,
-            ledger,
-            HelperCommand::this_program(),
-        )?;
+        let judge = Judge::new(&scratch.node_dir()?, isolation, ledger)?;
         let layers = Arc::new(TrialLayers {
             layouts: Mutex::default(),
             other: layers,

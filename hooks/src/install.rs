@@ -1,6 +1,6 @@
 //! The scripts through which git finds the hooks.
 //!
-//! Git starts a hook by its file name, so each is a script of one line that becomes `gdo hook …`.
+//! Git starts a hook by its file name, so each is a script of one line that becomes `gdo-helper hook …`.
 //! They hold absolute paths and are written again at each start of the node, because a node
 //! directory may be moved and gdo may be upgraded.
 //!
@@ -24,20 +24,25 @@ const HOOKS: [&str; 2] = ["pre-receive", "proc-receive"];
 pub struct HookPaths {
     /// The directory for the scripts (`core.hooksPath` of the ledger).
     pub hooks_dir: PathBuf,
-    /// The `gdo` program.
-    pub gdo: PathBuf,
+    /// The program that relays.
+    pub helper: PathBuf,
     /// The socket on which the daemon answers hooks.
     pub socket: PathBuf,
     /// The node directory, for messages.
     pub node_dir: PathBuf,
 }
 
-/// Writes the hook scripts: `exec <gdo> hook <name> --socket <socket> --dir <node dir>`.
+/// Writes the hook scripts: `exec <helper> hook <name> --socket <socket> --dir <node dir>`.
 ///
 /// # Errors
 /// A relative path, or a file that cannot be written.
 pub fn install(paths: &HookPaths) -> Result<(), InstallError> {
-    for path in [&paths.hooks_dir, &paths.gdo, &paths.socket, &paths.node_dir] {
+    for path in [
+        &paths.hooks_dir,
+        &paths.helper,
+        &paths.socket,
+        &paths.node_dir,
+    ] {
         if !path.is_absolute() {
             return Err(InstallError::Relative(path.clone()));
         }
@@ -56,18 +61,18 @@ pub fn install(paths: &HookPaths) -> Result<(), InstallError> {
 }
 
 fn script(name: &str, paths: &HookPaths) -> Vec<u8> {
-    let gdo = quote(paths.gdo.as_os_str());
+    let helper = quote(paths.helper.as_os_str());
     let mut text = Vec::new();
     text.extend_from_slice(b"#!/bin/sh\n");
     text.extend_from_slice(b"# Written by gdo at each start of the node; changes are lost.\n");
     text.extend_from_slice(b"[ -x ");
-    text.extend_from_slice(&gdo);
+    text.extend_from_slice(&helper);
     text.extend_from_slice(
         b" ] || { printf 'gdo: %s is gone; install gdo and start the node again\\n' ",
     );
-    text.extend_from_slice(&gdo);
+    text.extend_from_slice(&helper);
     text.extend_from_slice(b" >&2; exit 1; }\nexec ");
-    text.extend_from_slice(&gdo);
+    text.extend_from_slice(&helper);
     text.extend_from_slice(format!(" hook {name} --socket ").as_bytes());
     text.extend_from_slice(&quote(paths.socket.as_os_str()));
     text.extend_from_slice(b" --dir ");
@@ -124,14 +129,14 @@ mod tests {
     fn paths(root: &Path) -> HookPaths {
         HookPaths {
             hooks_dir: root.join("hooks"),
-            gdo: root.join("bin/gdo"),
+            helper: root.join("bin/gdo-helper"),
             socket: root.join("run/hook.sock"),
             node_dir: root.to_owned(),
         }
     }
 
-    /// A program in place of gdo that tells its arguments.
-    fn fake_gdo(path: &Path) {
+    /// A program in place of the helper that tells its arguments.
+    fn fake_helper(path: &Path) {
         fs::create_dir_all(path.parent().expect("in a directory")).expect("a new directory");
         fs::write(path, "#!/bin/sh\nprintf '%s\\n' \"$@\"\n").expect("a new file");
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("own file");
@@ -151,7 +156,7 @@ mod tests {
         ] {
             let root = temp.path().join(name);
             let paths = paths(&root);
-            fake_gdo(&paths.gdo);
+            fake_helper(&paths.helper);
             install(&paths).expect("the directory is ours");
             install(&paths).expect("scripts are replaced");
             for hook in HOOKS {
@@ -182,7 +187,7 @@ mod tests {
             .expect("the script is executable");
         assert_eq!(output.status.code(), Some(1));
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let expected = format!("gdo: {} is gone", paths.gdo.display());
+        let expected = format!("gdo: {} is gone", paths.helper.display());
         assert!(stderr.contains(&expected), "{stderr}");
     }
 
@@ -190,9 +195,12 @@ mod tests {
     fn relative_paths_are_refused() {
         let temp = tempfile::tempdir().expect("a temporary directory");
         let mut paths = paths(temp.path());
-        paths.gdo = PathBuf::from("gdo");
+        paths.helper = PathBuf::from("gdo-helper");
         let error = install(&paths).expect_err("a relative path");
-        assert_eq!(error.to_string(), "bad path gdo: expected an absolute one");
+        assert_eq!(
+            error.to_string(),
+            "bad path gdo-helper: expected an absolute one"
+        );
         assert!(!paths.hooks_dir.exists());
     }
 }

@@ -17,6 +17,7 @@ use tokio::task::spawn_blocking;
 use crate::config::Config;
 use crate::dir::NodeDir;
 use crate::error::NodeError;
+use crate::helper::Helper;
 use crate::http::git::{GitHttpConfig, router as git_router};
 use crate::http::registry::Registry;
 use crate::http::service::ObjectService;
@@ -100,11 +101,10 @@ pub fn run(dir: &NodeDir, ready: impl FnOnce(&[String])) -> Result<(), NodeError
 
 /// Writes what holds the directory's own path.
 fn prepare(dir: &NodeDir, config: &Config, ledger: &Ledger) -> Result<(), NodeError> {
-    let gdo =
-        std::env::current_exe().map_err(|source| NodeError::io("find", dir.root(), source))?;
+    let helper = Helper::find()?;
     let paths = HookPaths {
         hooks_dir: dir.hooks(),
-        gdo,
+        helper: helper.path().to_owned(),
         socket: dir.hook_socket(),
         node_dir: dir.root().to_owned(),
     };

@@ -20,14 +20,13 @@ use gdo_core::pointer::Pointer;
 use gdo_core::verdict::{Outcome, Problem, Report, RunRecord, VerdictKey};
 use gdo_ledger::{CheckoutCaps, Ledger};
 use gdo_runtime::image::{LayerSource, NoLayers};
-use gdo_runtime::{
-    HelperCommand, ImageCache, Judgement, Limits, RunRequest, Sandbox, SandboxConfig,
-};
+use gdo_runtime::{ImageCache, Judgement, Limits, RunRequest, Sandbox, SandboxConfig};
 
 use crate::config::{Config, Isolation};
 use crate::dir::NodeDir;
 use crate::error::NodeError;
 use crate::fault;
+use crate::helper::Helper;
 use crate::objects::Objects;
 use crate::stage::Stage;
 use crate::verdicts::{CachedVerdict, VerdictCache};
@@ -93,12 +92,7 @@ impl Judges {
         ledger: &Arc<Ledger>,
         objects: Objects,
     ) -> Result<Self, NodeError> {
-        let judge = Judge::new(
-            dir,
-            config.isolation,
-            Arc::clone(ledger),
-            HelperCommand::this_program(),
-        )?;
+        let judge = Judge::new(dir, config.isolation, Arc::clone(ledger))?;
         let worker = Arc::new(judge.with_layers(Arc::new(StoredLayers(objects))));
         let (jobs, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
@@ -196,6 +190,8 @@ pub struct Judge {
     runs: PathBuf,
     verdicts: VerdictCache,
     sandbox: Sandbox,
+    /// Held open for the sandbox.
+    _helper: Helper,
     layers: Layers,
     next_run: AtomicU64,
 }
@@ -212,13 +208,13 @@ impl Judge {
     /// A judge that keeps what it prepares below the node's `cache/`.
     ///
     /// # Errors
-    /// The directories cannot be made.
+    /// The directories cannot be made, or the helper is not there.
     pub fn new(
         dir: &NodeDir,
         isolation: Isolation,
         ledger: Arc<Ledger>,
-        helper: HelperCommand,
     ) -> Result<Self, NodeError> {
+        let helper = Helper::find()?;
         let cache = dir.cache();
         let runs = cache.join("runs");
         // What a killed daemon left behind is of no use.
@@ -234,7 +230,7 @@ impl Judge {
             Isolation::Degraded => gdo_runtime::Isolation::Degraded,
         };
         let sandbox = Sandbox::new(SandboxConfig {
-            helper,
+            helper: helper.sandbox(),
             state_dir: gdo_runtime::default_state_dir(dir.root()),
             isolation,
         })
@@ -250,6 +246,7 @@ impl Judge {
             runs,
             verdicts: VerdictCache::new(&cache),
             sandbox,
+            _helper: helper,
             layers: Arc::new(NoLayers),
             next_run: AtomicU64::new(0),
         })

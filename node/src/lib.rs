@@ -19,6 +19,7 @@ pub mod dir;
 pub mod error;
 pub mod facts;
 pub mod fault;
+pub mod helper;
 pub mod hook_server;
 pub mod http;
 pub mod images;

@@ -57,7 +57,7 @@ pub(crate) enum Answer {
     Failed(String),
 }
 
-/// Serves runs on stdin and stdout until stdin ends; the whole of `gdo sandbox run`.
+/// Serves runs on stdin and stdout until stdin ends; the whole of `gdo-helper sandbox run`.
 ///
 /// Must be called before the program has started any thread.
 #[must_use]
@@ -65,7 +65,7 @@ pub fn sandbox_main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("gdo sandbox: {problem}");
+            eprintln!("gdo-helper: {problem}");
             ExitCode::from(3)
         }
     }

@@ -44,15 +44,6 @@ pub struct HelperCommand {
 }
 
 impl HelperCommand {
-    /// This very program again, as `gdo sandbox run`.
-    #[must_use]
-    pub fn this_program() -> HelperCommand {
-        HelperCommand {
-            program: PathBuf::from("/proc/self/exe"),
-            args: vec!["sandbox".into(), "run".into()],
-        }
-    }
-
     /// Another program that does nothing else.
     #[must_use]
     pub fn program(program: &Path) -> HelperCommand {

@@ -2,7 +2,7 @@
 # Measures a ledger from outside, beside stock tools that do the same on the same machine: a push
 # with a container check, the audit, the daemon at rest. One JSON line a figure on standard output.
 #
-#   tests/bench/ledger.sh [PUSHES]      (default 30) needs gdo in $GDO, GDO_SHARE, root and crun
+#   tests/bench/ledger.sh [PUSHES]      (default 30) needs gdo in $GDO, GDO_SHARE, root, git-lfs and crun
 #
 # The other side of a push is a bare repository whose pre-receive hook checks base and candidate out
 # and runs the same image with crun. Both sides take signed commits over a local path, in turns, so
@@ -58,8 +58,7 @@ resident() { awk '/^VmRSS/ { print $2 / 1024 }' "/proc/$daemon/status"; }
 figure 'daemon resident, at rest' "$(resident)" MiB ''
 git clone -q "$node/ledger.git" "$work/gdo"
 for dapp in hot cool; do
-    mkdir -p "$work/gdo/.gdo/dapps/$dapp"
-    cp -R "$work/image" "$work/gdo/.gdo/dapps/$dapp/image"
+    "$GDO" image import --dir "$work/gdo" --dapp $dapp "oci:$work/image" --no-push >/dev/null
     cat >"$work/gdo/.gdo/dapps/$dapp/dapp.toml" <<TOML
 contract = 1
 name = "$dapp"
@@ -75,6 +74,8 @@ TOML
 done
 git -C "$work/gdo" add -A
 git -C "$work/gdo" commit -q -m 'Check what is pushed'
+layers=$(git -C "$work/gdo" grep -h '^oid sha256:' -- .gdo/dapps/hot | cut -d: -f2)
+git -C "$work/gdo" lfs push --object-id origin $layers >/dev/null
 git -C "$work/gdo" push -q origin HEAD:refs/for/main
 git -C "$work/gdo" pull -q --ff-only
 [ -e "$work/gdo/.gdo/dapps/hot/dapp.toml" ] || { echo 'bench: the rules were not merged' >&2; exit 1; }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use gdo_tests::disk::SmallDisk;
-use gdo_tests::program::noise;
+use gdo_tests::program::{self, noise};
 use gdo_tests::{Clone, Org, Seen};
 
 #[test]
@@ -50,6 +50,31 @@ fn a_node_directory_of_a_newer_version_is_left_alone() {
     seen.shows("layout version 2").shows("upgrade gdo");
     assert_eq!(org.refs(), before);
     fs::write(org.dir().join("format"), "1\n").expect("the directory is ours");
+    org.start();
+    org.check();
+}
+
+#[test]
+fn a_node_starts_only_with_the_helper_of_its_version_beside_it() {
+    let mut org = Org::stopped("blank");
+    let bin = org.temp().join("bin");
+    fs::create_dir(&bin).expect("a new directory");
+    // A path that is a link would lead back to where the helper is.
+    fs::copy(program::gdo(), bin.join("gdo")).expect("a copy of gdo");
+    let helper = bin.join("gdo-helper");
+    let run = |org: &Org| {
+        let mut command = org.environment().command(bin.join("gdo"));
+        Seen::of(command.args(["node", "run"]).arg(org.dir())).refused()
+    };
+    let path = helper.to_str().expect("UTF-8");
+    run(&org).shows(path).shows("install gdo again");
+    fs::write(&helper, "").expect("ours");
+    run(&org).shows(path).shows("cannot be run");
+    fs::remove_file(&helper).expect("ours");
+    fs::copy("/bin/true", &helper).expect("coreutils are there");
+    run(&org)
+        .shows("it is 'true ")
+        .shows("expected 'gdo-helper ");
     org.start();
     org.check();
 }

@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use gdo_node::config::Config;
 use gdo_node::control;
 use gdo_node::dir::NodeDir;
+use gdo_node::helper::Helper;
 use serde::Serialize;
 
 use crate::error::CommandError;
@@ -70,7 +71,7 @@ impl Check {
 /// # Errors
 /// A check failed: exit code 1.
 pub fn run(dir: Option<&Path>, json: bool) -> Result<ExitCode, CommandError> {
-    let mut checks = vec![git(), ssh_keygen()];
+    let mut checks = vec![git(), ssh_keygen(), helper()];
     checks.extend(isolation());
     match place::find(dir) {
         Ok(Place::Node(node)) => checks.extend(node_checks(&node)),
@@ -127,6 +128,14 @@ fn ssh_keygen() -> Check {
         }
         Err(error) => Check::new("openssh", State::Bad, format!("cannot run ssh: {error}"))
             .fix("apt install openssh-client"),
+    }
+}
+
+/// What runs git's hooks and makes containers.
+fn helper() -> Check {
+    match Helper::find() {
+        Ok(helper) => Check::new("helper", State::Ok, helper.path().display()),
+        Err(error) => Check::new("helper", State::Bad, error).fix("install gdo again, all of it"),
     }
 }
 

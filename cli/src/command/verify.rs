@@ -12,7 +12,6 @@ use gdo_node::audit::{Counts, Subject, Verified, VerifyError, verify};
 use gdo_node::config::Isolation;
 use gdo_node::judge::{Judge, Layers};
 use gdo_node::refs::Refs;
-use gdo_runtime::HelperCommand;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -94,8 +93,7 @@ impl Verify {
             Isolation::Full
         };
         let ledger = std::sync::Arc::clone(scratch.ledger());
-        let helper = HelperCommand::this_program();
-        let judge = Judge::new(&scratch.node_dir()?, isolation, ledger, helper)?;
+        let judge = Judge::new(&scratch.node_dir()?, isolation, ledger)?;
         Ok(judge.with_layers(layers))
     }
 }

@@ -1,4 +1,4 @@
-//! The crate as a program, for tests: what `gdo hook …` and `gdo serve-ssh-command` will call.
+//! The crate as a program, for tests: what `gdo-helper hook …` and `gdo serve-ssh-command` call.
 //!
 //! `gdo-hooks-test hook <pre-receive|proc-receive> --socket <path> --dir <path>`
 //! `gdo-hooks-test serve-ssh-command <name> <ledger> [<http url>]`

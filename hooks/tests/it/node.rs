@@ -67,7 +67,7 @@ impl Node {
         }
         install(&HookPaths {
             hooks_dir: self.dir.join("hooks"),
-            gdo: PathBuf::from(PROGRAM),
+            helper: PathBuf::from(PROGRAM),
             socket: self.socket(),
             node_dir: self.dir.clone(),
         })

@@ -1,7 +1,7 @@
 //! A node that can be told at which step to die: `gdo node run` with the fault points armed.
 //!
 //! The crash test starts it with `GDO_FAULT_AT=<n>`. It is a program of its own so that the `gdo`
-//! that is installed has no fault points, and it is its own container helper, as `gdo` is.
+//! that is installed has no fault points.
 
 use std::process::ExitCode;
 
@@ -14,9 +14,6 @@ fn main() -> ExitCode {
         eprintln!("usage: gdo-fault-node NODE_DIR");
         return ExitCode::from(2);
     };
-    if first == "sandbox" {
-        return gdo_runtime::sandbox_main();
-    }
     match NodeDir::open(&first).and_then(serve) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
