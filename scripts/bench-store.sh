@@ -13,7 +13,8 @@ set -eu
 [ "$(id -u)" = 0 ] || die "needs root: mmdebstrap makes root file systems"
 scripts/deps.sh bench-store
 say "building the bench"
-cargo build --locked --release -p gdo-chunkstore --example store_bench
+# With gdo itself, so that what is built for it serves here: RocksDB takes a while.
+cargo build --locked --release -p gdo -p gdo-chunkstore --bin gdo --example store_bench
 results=$CARGO_TARGET_DIR/bench-results.jsonl
 rows=$CARGO_TARGET_DIR/bench-store.rows
 corpus=${XDG_CACHE_HOME:-$HOME/.cache}/gdo/corpus

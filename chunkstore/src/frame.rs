@@ -12,9 +12,9 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use zstd::bulk::{Compressor, Decompressor};
-use zstd::zstd_safe::CParameter;
+use zstd::bulk::Decompressor;
 
+use crate::compress::Compressors;
 use crate::cut::CHUNK_BYTES_MAX;
 use crate::record::{Codec, ENTRY_BYTES, Entry, FRAME_CHUNKS_MAX, Head, Kind, Record};
 
@@ -35,7 +35,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    fn level(self) -> i32 {
+    pub(crate) fn level(self) -> i32 {
         match self {
             Self::Fast => 1,
             Self::Standard => 3,
@@ -54,8 +54,7 @@ impl Profile {
 /// Gathers chunks and makes records of them.
 pub(crate) struct FrameBuilder {
     kind: Kind,
-    frame_bytes: usize,
-    compressor: Compressor<'static>,
+    profile: Profile,
     plain: Vec<u8>,
     entries: Vec<Entry>,
     ids: HashSet<[u8; 32]>,
@@ -63,23 +62,14 @@ pub(crate) struct FrameBuilder {
 
 impl FrameBuilder {
     /// A builder with nothing in it.
-    ///
-    /// # Errors
-    /// The system has no memory for it.
-    pub(crate) fn new(kind: Kind, profile: Profile) -> io::Result<Self> {
-        let mut compressor = Compressor::new(profile.level())?;
-        if profile == Profile::Archive {
-            compressor.set_parameter(CParameter::EnableLongDistanceMatching(true))?;
-            compressor.set_parameter(CParameter::WindowLog(22))?;
-        }
-        Ok(Self {
+    pub(crate) fn new(kind: Kind, profile: Profile) -> Self {
+        Self {
             kind,
-            frame_bytes: profile.frame_bytes(),
-            compressor,
+            profile,
             plain: Vec::new(),
             entries: Vec::new(),
             ids: HashSet::new(),
-        })
+        }
     }
 
     /// Whether the chunk waits in the frame already.
@@ -90,7 +80,7 @@ impl FrameBuilder {
     /// Whether the frame must be taken before a chunk of `bytes` fits.
     pub(crate) fn is_full_for(&self, bytes: usize) -> bool {
         !self.plain.is_empty()
-            && (self.plain.len() + bytes > self.frame_bytes
+            && (self.plain.len() + bytes > self.profile.frame_bytes()
                 || self.entries.len() == FRAME_CHUNKS_MAX as usize)
     }
 
@@ -109,14 +99,14 @@ impl FrameBuilder {
     ///
     /// # Errors
     /// The compressor has no memory.
-    pub(crate) fn take(&mut self) -> io::Result<Option<Record>> {
+    pub(crate) fn take(&mut self, compressors: &Compressors) -> io::Result<Option<Record>> {
         if self.entries.is_empty() {
             return Ok(None);
         }
         self.ids.clear();
         let entries = std::mem::take(&mut self.entries);
         let plain = self.plain.len();
-        let packed = self.compressor.compress(&self.plain)?;
+        let packed = compressors.compress(self.profile, &self.plain)?;
         let gains = packed.len() < plain - plain / 33;
         let (codec, body) = if gains {
             (Codec::Zstd, packed)
@@ -290,16 +280,23 @@ mod tests {
 
     #[test]
     fn what_does_not_compress_is_stored_as_it_is() {
-        let mut builder = FrameBuilder::new(Kind::Chunks, Profile::Standard).expect("memory");
-        assert!(builder.take().expect("nothing to do").is_none());
+        let mut builder = FrameBuilder::new(Kind::Chunks, Profile::Standard);
+        let compressors = Compressors::new();
+        assert!(builder.take(&compressors).expect("nothing to do").is_none());
         let noise = crate::tests::noise(1, 50_000);
         builder.push([1; 32], &noise);
         assert!(builder.contains(&[1; 32]) && builder.is_full_for(256 << 10));
-        let record = builder.take().expect("memory").expect("a chunk waits");
+        let record = builder
+            .take(&compressors)
+            .expect("memory")
+            .expect("a chunk waits");
         assert_eq!((record.codec, record.body), (Codec::Raw, noise));
         assert!(!builder.contains(&[1; 32]));
         builder.push([2; 32], &[7; 50_000]);
-        let record = builder.take().expect("memory").expect("a chunk waits");
+        let record = builder
+            .take(&compressors)
+            .expect("memory")
+            .expect("a chunk waits");
         assert_eq!(record.codec, Codec::Zstd);
         assert!(record.body.len() < 100);
     }

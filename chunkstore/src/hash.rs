@@ -22,7 +22,7 @@ const CHUNK_KEY: &[u8; 32] = b"gdo chunk store: chunk v1\0\0\0\0\0\0\0";
 const MANIFEST_KEY: &[u8; 32] = b"gdo chunk store: manifest v1\0\0\0\0";
 
 /// How many bytes go to the thread that computes SHA-256 at once.
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 256 << 10;
 /// How many batches may wait for it; with the one being filled and the one being hashed this is
 /// all the memory that an [`ObjectHasher`] takes.
 const BATCHES_WAITING: usize = 2;

@@ -69,7 +69,6 @@ impl Ingest {
         arrived_unix_seconds: i64,
     ) -> Result<Self, StoreError> {
         let limits = Limits::default();
-        let frame = |kind| FrameBuilder::new(kind, profile).map_err(no_memory);
         Ok(Self {
             arrived_unix_seconds,
             parts: Some(Parts {
@@ -79,8 +78,8 @@ impl Ingest {
             }),
             sink: Sink {
                 store: store.clone(),
-                chunks: frame(Kind::Chunks)?,
-                nodes: frame(Kind::Nodes)?,
+                chunks: FrameBuilder::new(Kind::Chunks, profile),
+                nodes: FrameBuilder::new(Kind::Nodes, profile),
                 leased: BTreeSet::new(),
                 rest_on: BTreeSet::new(),
                 nearby: Nearby::default(),
@@ -260,11 +259,13 @@ impl Sink {
     }
 
     fn close_frame(&mut self, kind: Kind) -> Result<(), StoreError> {
-        let Some(record) = self.frame(kind).take().map_err(no_memory)? else {
+        let store = self.store.clone();
+        let record = self.frame(kind).take(&store.inner.compressors);
+        let Some(record) = record.map_err(no_memory)? else {
             return Ok(());
         };
         self.stored_bytes += record.bytes();
-        let (pack, _) = self.store.inner.log.append(&record)?;
+        let (pack, _) = store.inner.log.append(&record)?;
         self.rest_on.insert(pack);
         let is_leased = self.lease(pack);
         debug_assert!(is_leased, "a pack that was just written to is not deleted");

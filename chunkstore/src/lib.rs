@@ -14,7 +14,7 @@ pub mod error;
 pub mod hash;
 pub mod manifest;
 
-mod crc;
+mod compress;
 mod disk;
 mod fault;
 mod frame;

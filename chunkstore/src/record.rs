@@ -7,9 +7,9 @@
 //! **Invariants**: a [`Head`] that was parsed keeps every bound of the format, so that nothing larger
 //! than those bounds is ever allocated because of what a file says.
 
+use crc32c::{crc32c, crc32c_append};
 use gdo_core::id::Digest;
 
-use crate::crc::crc32c;
 use crate::cut::CHUNK_BYTES_MAX;
 use crate::hash::ManifestId;
 
@@ -171,7 +171,7 @@ impl Head {
     /// # Errors
     /// The checksum is another, or the lengths do not sum up.
     pub(crate) fn table(&self, raw: &[u8; HEAD_BYTES], table: &[u8]) -> Result<Vec<Entry>, String> {
-        let found = crc32c(&[&raw[..28], table]);
+        let found = crc32c_append(crc32c(&raw[..28]), table);
         if found != self.head_crc {
             let expected = self.head_crc;
             return Err(format!(
@@ -199,7 +199,7 @@ impl Head {
 
     /// Checks the body as it is stored against its checksum.
     pub(crate) fn check_body(&self, body: &[u8]) -> Result<(), String> {
-        let found = crc32c(&[body]);
+        let found = crc32c(body);
         if found == self.body_crc {
             return Ok(());
         }
@@ -235,7 +235,7 @@ impl Record {
             self.entries.len() as u32,
             self.body.len() as u32,
             self.plain,
-            crc32c(&[&self.body]),
+            crc32c(&self.body),
             pack,
         ] {
             out.extend(word.to_le_bytes());
@@ -245,7 +245,7 @@ impl Record {
             table.extend(entry.id);
             table.extend(entry.bytes.to_le_bytes());
         }
-        let crc = crc32c(&[&out, &table]);
+        let crc = crc32c_append(crc32c(&out), &table);
         out.extend(crc.to_le_bytes());
         out.extend(table);
         out
@@ -314,7 +314,7 @@ pub(crate) fn encode_pack_header(pack: u32) -> [u8; PACK_HEADER_BYTES as usize] 
     out[..8].copy_from_slice(&PACK_MAGIC);
     out[8..12].copy_from_slice(&PACK_VERSION.to_le_bytes());
     out[12..16].copy_from_slice(&pack.to_le_bytes());
-    let crc = crc32c(&[&out[..28]]);
+    let crc = crc32c(&out[..28]);
     out[28..].copy_from_slice(&crc.to_le_bytes());
     out
 }

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use gdo_core::id::Digest;
 use gdo_core::pointer::Pointer;
 
+use crate::compress::Compressors;
 use crate::disk::{Disk, Files};
 use crate::error::StoreError;
 use crate::frame::{FrameCache, Profile};
@@ -71,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) options: Options,
     pub(crate) leases: Mutex<Leases>,
     pub(crate) frames: Mutex<FrameCache>,
+    pub(crate) compressors: Compressors,
     /// Held by a garbage collection.
     pub(crate) gc: Mutex<()>,
     /// The last to go: what it guards is closed by then.
@@ -129,6 +131,7 @@ impl Store {
             options: options.clone(),
             leases: Mutex::new(Leases::new(generation)),
             frames: Mutex::new(FrameCache::new(FRAME_CACHE_BYTES)),
+            compressors: Compressors::new(),
             gc: Mutex::new(()),
             _lock: held,
         };

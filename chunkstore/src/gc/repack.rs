@@ -29,8 +29,7 @@ impl Collection<'_> {
         let mut is_empty = true;
         let no_memory = |error| StoreError::io(Path::new("memory for moving chunks"), error);
         let builder = |kind| FrameBuilder::new(kind, self.store.inner.options.profile);
-        let mut chunks = builder(Kind::Chunks).map_err(no_memory)?;
-        let mut nodes = builder(Kind::Nodes).map_err(no_memory)?;
+        let (mut chunks, mut nodes) = (builder(Kind::Chunks), builder(Kind::Nodes));
         for item in Scanner::new(file, pack, PACK_HEADER_BYTES, state.bytes) {
             match item {
                 Item::Whole(record) => match record.head.kind {
@@ -45,7 +44,8 @@ impl Collection<'_> {
             }
         }
         for mut frame in [chunks, nodes] {
-            if let Some(record) = frame.take().map_err(no_memory)? {
+            let record = frame.take(&self.store.inner.compressors);
+            if let Some(record) = record.map_err(no_memory)? {
                 log.append(&record)?;
             }
         }
@@ -101,7 +101,7 @@ impl Collection<'_> {
         for (id, at) in live {
             let bytes = &opened.plain[at.at as usize..(at.at + at.bytes) as usize];
             if frame.is_full_for(bytes.len()) {
-                let record = frame.take();
+                let record = frame.take(&self.store.inner.compressors);
                 let record = record.map_err(|error| StoreError::io(&log.disk.path(pack), error))?;
                 record
                     .iter()
