@@ -9,6 +9,7 @@
 //! one is begun; a name of an object is durable only with or after everything that it rests on.
 
 mod bad;
+mod group;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use crate::index::{Batch, Index};
 use crate::record::{Kind, ObjectRecord, PACK_HEADER_BYTES, Record, encode_pack_header};
 
 pub(crate) use bad::Bad;
+use group::Ticket;
 use writer::Writer;
 pub(crate) use writer::{Active, locations};
 
@@ -58,6 +60,8 @@ pub(crate) struct Log {
     pub(crate) index: Index,
     pack_bytes: u64,
     commit: Mutex<()>,
+    /// What waits for a commit.
+    queue: Mutex<Vec<Arc<Ticket>>>,
     writer: Mutex<Writer>,
     table: Mutex<BTreeMap<u32, PackState>>,
     bad: Mutex<Bad>,
@@ -96,6 +100,7 @@ impl Log {
             index,
             pack_bytes,
             commit: Mutex::new(()),
+            queue: Mutex::default(),
             writer: Mutex::new(writer),
             table: Mutex::new(start.table),
             bad: Mutex::new(start.bad),
@@ -181,23 +186,6 @@ impl Log {
         }
     }
 
-    /// Makes durable and indexes everything that was appended, and the changes with it, if none of
-    /// the packs has failed in which they rest on something that was not durable.
-    ///
-    /// # Errors
-    /// The disk fails or is full. What was appended may be gone then; what was committed is not.
-    pub(crate) fn commit(
-        &self,
-        changes: &[Change],
-        rest_on: &BTreeSet<u32>,
-    ) -> Result<(), StoreError> {
-        let held = lock(&self.commit);
-        for change in changes {
-            self.append_change(&held, change, rest_on)?;
-        }
-        self.flush(&held)
-    }
-
     /// Changes what objects there are by what `decide` says while no other commit runs.
     ///
     /// # Errors
@@ -215,13 +203,14 @@ impl Log {
         Ok(changes.len())
     }
 
-    /// Appends the record of a change and lets it wait for the commit that is held.
+    /// Appends the record of a change and lets it wait for the commit that is held; gives the pack that
+    /// it is in.
     fn append_change(
         &self,
         held: &MutexGuard<'_, ()>,
         change: &Change,
         rest_on: &BTreeSet<u32>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u32, StoreError> {
         let (record, oid) = match change {
             Change::Name(object) => (object.to_record(), object.oid),
             Change::Forget(oid) => (Record::gone(oid), *oid),
@@ -238,7 +227,7 @@ impl Log {
         let deletes = deletes.into_iter().map(|key| (place.0, key));
         writer.waiting.deletes.extend(deletes);
         writer.waiting.puts.push(key_of_change(change, place));
-        Ok(())
+        Ok(place.0)
     }
 
     /// Commits if much waits, and seals the pack and begins another if the record does not fit.

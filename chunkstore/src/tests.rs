@@ -21,6 +21,7 @@ mod collect;
 mod crash;
 mod damage;
 pub(crate) mod forgetful;
+mod group;
 mod kill;
 mod model;
 mod records;
