@@ -1,7 +1,7 @@
 #!/bin/sh
 # Install what is missing to build gdo (and to test it), on Debian and what derives from it.
 #
-#   scripts/deps.sh demo|test|bench|bench-store|guest
+#   scripts/deps.sh demo|test|soak|bench|bench-store|guest
 #
 # Says every package before it installs one, and installs none that is there. Uses sudo when it is
 # not root. A compiler on PATH is taken as it is when it is new enough; else Debian's own is
@@ -9,7 +9,7 @@
 set -eu
 . "$(dirname "$0")/env.sh"
 
-purpose=${1:?usage: scripts/deps.sh demo|test|bench|bench-store|guest}
+purpose=${1:?usage: scripts/deps.sh demo|test|soak|bench|bench-store|guest}
 rust_min=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
 git_min=2.39.5
 
@@ -22,7 +22,8 @@ for_building="git=git gcc=gcc g++=g++ /usr/include/stdlib.h=libc6-dev pkg-config
 for_testing="static:busybox=busybox-static ssh=openssh-client sshd=openssh-server hledger=hledger
     ledger=ledger /usr/bin/python3=python3 mkfs.ext4=e2fsprogs mount=mount ip=iproute2 ps=procps curl=curl
     git-lfs=git-lfs skopeo=skopeo umoci=umoci"
-for_benching="crun=crun runc=runc static:busybox=busybox-static nsenter=util-linux strip=binutils"
+for_soaking="podman=podman"
+for_benching="crun=crun runc=runc git-lfs=git-lfs static:busybox=busybox-static nsenter=util-linux strip=binutils"
 for_benching_store="casync=casync restic=restic borg=borgbackup bup=bup git-lfs=git-lfs ostree=ostree
     zstd=zstd /usr/bin/time=time mmdebstrap=mmdebstrap npm=npm /usr/bin/python3=python3"
 for_guest="qemu-system-x86_64=qemu-system-x86 static:busybox=busybox-static strip=binutils
@@ -30,10 +31,11 @@ for_guest="qemu-system-x86_64=qemu-system-x86 static:busybox=busybox-static stri
 case $purpose in
     demo) wanted=$for_building ;;
     test) wanted="$for_building $for_testing" ;;
+    soak) wanted="$for_building $for_testing $for_soaking" ;;
     bench) wanted="$for_building $for_benching" ;;
     bench-store) wanted="$for_building $for_benching_store" ;;
     guest) wanted="$for_building $for_guest" ;;
-    *) die "scripts/deps.sh: expected demo, test, bench, bench-store or guest, got '$purpose'" ;;
+    *) die "scripts/deps.sh: expected demo, test, soak, bench, bench-store or guest, got '$purpose'" ;;
 esac
 
 is_there() {

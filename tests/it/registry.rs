@@ -164,6 +164,41 @@ fn an_image_goes_in_with_skopeo_and_comes_back_the_same() {
 }
 
 #[test]
+#[ignore = "soak: podman is large, and is installed for this alone"]
+fn an_image_goes_in_and_out_with_podman() {
+    let org = Org::new("blank");
+    let store = org.temp().join("podman");
+    let podman = |arguments: &[&str]| {
+        let mut command = org.environment().command("podman");
+        command.arg("--root").arg(store.join("root"));
+        command.arg("--runroot").arg(store.join("run"));
+        command.args(["--storage-driver", "vfs"]).args(arguments);
+        Seen::of(&mut command).accepted()
+    };
+    let root = org.temp().join("root");
+    fs::create_dir(&root).expect("a new directory");
+    fs::write(root.join("data"), noise(400_000)).expect("a new directory");
+    let archive = org.temp().join("root.tar");
+    let mut tar = Command::new("tar");
+    tar.arg("-cf").arg(&archive).arg("-C").arg(&root).arg(".");
+    let _ = Seen::of(&mut tar).accepted();
+    let imported = podman(&["import", "--quiet", archive.to_str().expect("UTF-8")]);
+    let id = imported.text.trim().trim_start_matches("sha256:");
+    let image = format!(
+        "{}/tools:v1",
+        registry(&org).trim_start_matches("docker://")
+    );
+    podman(&["push", "--quiet", "--tls-verify=false", id, &image]);
+    org.gdo(&["image", "list"])
+        .accepted()
+        .shows("gdo image propose tools@");
+    podman(&["rmi", "--force", id]);
+    let back = podman(&["pull", "--quiet", "--tls-verify=false", &image]);
+    back.shows(id);
+    org.check();
+}
+
+#[test]
 fn an_image_in_dockers_format_keeps_its_media_types() {
     let org = Org::new("blank");
     let layout = make_layout(&org, "tools");

@@ -69,6 +69,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("http-body", &["gdo-node"]),
     ("indicatif", &["gdo"]),
     ("libcontainer", &["gdo-runtime"]),
+    ("crc32c", &["gdo-chunkstore"]),
     ("rocksdb", &["gdo-chunkstore"]),
     ("serde_jcs", &["gdo-core"]),
     ("ssh-key", &["gdo-core"]),
