@@ -1,4 +1,5 @@
-//! The compressors of a store, shared by all that is taken at once.
+//! How objects are compressed: profiles, and the compressors of a store, shared by all that is taken
+//! at once.
 //!
 //! A compressor is a megabyte or more, and works for a moment at a time. Objects that come slowly, or
 //! rest half way, need none; so there are as many as there are processors, made when they are needed.
@@ -12,7 +13,36 @@ use std::thread::available_parallelism;
 use zstd::bulk::Compressor;
 use zstd::zstd_safe::CParameter;
 
-use crate::frame::Profile;
+/// How an object is stored: for a small computer, as usual, or as small as can be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Profile {
+    /// The least work: zstd-1.
+    Fast,
+    /// zstd-3 in frames of 256 KiB.
+    #[default]
+    Standard,
+    /// The least space: large frames with matches over long distances. Reading a small part of an
+    /// object reads more.
+    Archive,
+}
+
+impl Profile {
+    fn level(self) -> i32 {
+        match self {
+            Self::Fast => 1,
+            Self::Standard => 3,
+            Self::Archive => 9,
+        }
+    }
+
+    /// How many bytes of chunks are compressed as one.
+    pub(crate) fn frame_bytes(self) -> usize {
+        match self {
+            Self::Fast | Self::Standard => 256 << 10,
+            Self::Archive => 4 << 20,
+        }
+    }
+}
 
 /// The compressors of a store.
 pub(crate) struct Compressors {

@@ -14,42 +14,12 @@ use std::sync::Arc;
 
 use zstd::bulk::Decompressor;
 
-use crate::compress::Compressors;
+use crate::compress::{Compressors, Profile};
 use crate::cut::CHUNK_BYTES_MAX;
 use crate::record::{Codec, ENTRY_BYTES, Entry, FRAME_CHUNKS_MAX, Head, Kind, Record};
 
 /// So many frames are kept at most, since they are looked through one by one.
 const FRAMES_KEPT_MAX: usize = 128;
-
-/// How an object is stored: for a small computer, as usual, or as small as can be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Profile {
-    /// The least work: zstd-1.
-    Fast,
-    /// zstd-3 in frames of 256 KiB.
-    #[default]
-    Standard,
-    /// The least space: large frames with matches over long distances. Reading a small part of an
-    /// object reads more.
-    Archive,
-}
-
-impl Profile {
-    pub(crate) fn level(self) -> i32 {
-        match self {
-            Self::Fast => 1,
-            Self::Standard => 3,
-            Self::Archive => 9,
-        }
-    }
-
-    fn frame_bytes(self) -> usize {
-        match self {
-            Self::Fast | Self::Standard => 256 << 10,
-            Self::Archive => 4 << 20,
-        }
-    }
-}
 
 /// Gathers chunks and makes records of them.
 pub(crate) struct FrameBuilder {

@@ -10,9 +10,10 @@ use std::path::Path;
 
 use gdo_core::pointer::Pointer;
 
+use crate::compress::Profile;
 use crate::cut::{Cutter, Limits};
 use crate::error::StoreError;
-use crate::frame::{FrameBuilder, Profile};
+use crate::frame::FrameBuilder;
 use crate::hash::{ChunkId, ManifestId, ObjectHasher};
 use crate::log::Change;
 use crate::manifest::ManifestBuilder;

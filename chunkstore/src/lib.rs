@@ -37,8 +37,8 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+pub use compress::Profile;
 pub use error::{Damage, StoreError};
-pub use frame::Profile;
 pub use gc::{GcOptions, GcReport};
 pub use ingest::{Ingest, Ingested};
 pub use read::ObjectReader;

@@ -13,10 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use gdo_core::id::Digest;
 use gdo_core::pointer::Pointer;
 
-use crate::compress::Compressors;
+use crate::compress::{Compressors, Profile};
 use crate::disk::{Disk, Files};
 use crate::error::StoreError;
-use crate::frame::{FrameCache, Profile};
+use crate::frame::FrameCache;
 use crate::index::Index;
 use crate::index::key::{Key, ObjectKey, prefix};
 use crate::ingest::Ingest;

@@ -6,8 +6,8 @@ use gdo_core::id::Digest;
 use gdo_core::pointer::Pointer;
 
 use super::{assert_reindex_is_index, get, noise, put, put_at, small, text};
+use crate::compress::Profile;
 use crate::error::StoreError;
-use crate::frame::Profile;
 use crate::store::{Options, Store};
 
 #[test]
