@@ -20,9 +20,10 @@ use crate::error::NodeError;
 use crate::helper::Helper;
 use crate::http::git::{GitHttpConfig, router as git_router};
 use crate::http::registry::Registry;
+use crate::http::serve::Bounds;
 use crate::http::service::ObjectService;
 use crate::http::transfer::Patience;
-use crate::http::{lfs, registry};
+use crate::http::{lfs, registry, serve as http_serve};
 use crate::images::Images;
 use crate::objects::Objects;
 use crate::reactor::{Handle, Reactor};
@@ -211,11 +212,6 @@ async fn listen_http(
         hosts,
         crate::http::host::check,
     ));
-    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, service).await {
-            tracing::error!(%error, "the HTTP server ended");
-        }
-    });
+    tokio::spawn(http_serve::serve(listener, routes, Bounds::default()));
     Ok(Some(format!("http://{bound}/{name}.git")))
 }

@@ -12,6 +12,7 @@ use gdo_ledger::{Ledger, ObjectFormat};
 use gdo_node::config::Config;
 use gdo_node::dir::NodeDir;
 use gdo_node::http::registry::Registry;
+use gdo_node::http::serve::{Bounds, serve};
 use gdo_node::http::service::ObjectService;
 use gdo_node::http::transfer::Patience;
 use gdo_node::http::{host, lfs, registry};
@@ -28,6 +29,7 @@ pub(crate) struct Setting {
     pub(crate) anonymous_read: bool,
     pub(crate) patience: Patience,
     pub(crate) session_idle_max: Duration,
+    pub(crate) bounds: Bounds,
 }
 
 impl Default for Setting {
@@ -37,6 +39,7 @@ impl Default for Setting {
             anonymous_read: true,
             patience: Patience::default(),
             session_idle_max: Duration::from_secs(60),
+            bounds: Bounds::default(),
         }
     }
 }
@@ -93,7 +96,7 @@ impl Server {
                 listener.set_nonblocking(true).expect("a socket of ours");
                 let listener = tokio::net::TcpListener::from_std(listener).expect("a runtime");
                 tokio::select! {
-                    served = axum::serve(listener, routes) => served.expect("it serves"),
+                    () = serve(listener, routes, setting.bounds) => {}
                     _ = stopped => {}
                 }
             });

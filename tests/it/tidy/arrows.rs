@@ -67,6 +67,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("flate2", &["gdo-runtime", "gdo-node"]),
     ("gix", &["gdo-ledger"]),
     ("http-body", &["gdo-node"]),
+    ("hyper", &["gdo-node"]),
+    ("hyper-util", &["gdo-node"]),
     ("indicatif", &["gdo"]),
     ("libcontainer", &["gdo-runtime"]),
     ("crc32c", &["gdo-chunkstore"]),
