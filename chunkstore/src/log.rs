@@ -196,6 +196,9 @@ impl Log {
     ) -> Result<usize, StoreError> {
         let held = lock(&self.commit);
         let changes = decide()?;
+        if changes.is_empty() {
+            return Ok(0);
+        }
         for change in &changes {
             self.append_change(&held, change, &BTreeSet::new())?;
         }

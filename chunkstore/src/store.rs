@@ -247,6 +247,15 @@ impl Store {
         Arc::strong_count(&self.inner) > 1
     }
 
+    /// When an object came last, as its ingest or [`Store::touch`] said.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn came_unix_seconds(&self, oid: &Digest) -> Result<Option<i64>, StoreError> {
+        let object = self.inner.log.object(oid)?;
+        Ok(object.map(|object| object.came_unix_seconds))
+    }
+
     /// Lets an object count as having come at this time, as when it is sent again.
     ///
     /// # Errors

@@ -34,8 +34,13 @@ pub use keep::Collected;
 pub use staging::Room;
 pub use upload::Upload;
 
-/// How long what no proposal names is kept, in seconds.
+/// How long what no proposal names may be named, in seconds.
 pub const STAGED_SECONDS_MAX: i64 = 24 * 3600;
+/// An object that came within so many seconds is not noted anew when it is asked for: each note is a
+/// write that is synced.
+const NEW_SECONDS_MAX: i64 = 3600;
+/// How long an object that no proposal names stays at most, in seconds, until a collection takes it.
+pub const KEPT_SECONDS_MAX: i64 = STAGED_SECONDS_MAX + NEW_SECONDS_MAX;
 
 /// The large objects of a node; cheap to clone.
 #[derive(Clone)]
@@ -157,7 +162,7 @@ impl Objects {
         }
     }
 
-    /// As [`Objects::find`], and has it count as new: whoever asks is about to name it. One of which
+    /// As [`Objects::find`], and keeps it for another day: whoever asks is about to name it. One of which
     /// something is known to be broken counts as missing, so that it comes again.
     ///
     /// # Errors
@@ -169,7 +174,13 @@ impl Objects {
         if !store.is_sound(oid)? {
             return Ok(None);
         }
-        store.touch(oid, wall_seconds())?;
+        let now = wall_seconds();
+        if store
+            .came_unix_seconds(oid)?
+            .is_some_and(|came| now - came > NEW_SECONDS_MAX)
+        {
+            store.touch(oid, now)?;
+        }
         Ok(store.find(oid)?)
     }
 

@@ -178,6 +178,12 @@ fn an_upload_of_what_is_there_makes_it_new_again() {
         let two = put_at(&store, b"two", 20).expect("it is taken").pointer;
         assert_eq!(store.staged_since(15).expect("the index is read"), [two]);
         store.touch(&one.oid, 30).expect("it is there");
+        assert_eq!(
+            store
+                .came_unix_seconds(&one.oid)
+                .expect("the index is read"),
+            Some(30)
+        );
         assert_eq!(store.staged_since(25).expect("the index is read"), [one]);
         put_at(&store, b"two", 40).expect("it is taken");
         assert_eq!(store.staged_since(35).expect("the index is read"), [two]);

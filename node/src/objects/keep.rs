@@ -8,7 +8,7 @@ use gdo_chunkstore::{GcOptions, GcReport, Progress};
 use gdo_core::id::Digest;
 
 use super::check::remove_left_files;
-use super::{Objects, STAGED_SECONDS_MAX};
+use super::{KEPT_SECONDS_MAX, Objects};
 use crate::error::ObjectsError;
 
 /// Packs with less than this share of live bytes are written anew, in per cent.
@@ -73,7 +73,7 @@ impl Objects {
         now: i64,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Option<Collected>, ObjectsError> {
-        let oldest = u64::try_from(now - STAGED_SECONDS_MAX).unwrap_or(0);
+        let oldest = u64::try_from(now - KEPT_SECONDS_MAX).unwrap_or(0);
         let oldest = UNIX_EPOCH + Duration::from_secs(oldest);
         let left = remove_left_files(self.ledger().dir(), oldest);
         if left > 0 {
@@ -86,7 +86,7 @@ impl Objects {
             return Ok(None);
         };
         let options = GcOptions {
-            keep_since_unix_seconds: now - STAGED_SECONDS_MAX,
+            keep_since_unix_seconds: now - KEPT_SECONDS_MAX,
             repack_live_percent: REPACK_LIVE_PERCENT,
         };
         let roots = self.roots()?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gdo_core::id::Digest;
 use gdo_core::pointer::Pointer;
 use gdo_node::clock::wall_seconds;
-use gdo_node::objects::STAGED_SECONDS_MAX;
+use gdo_node::objects::KEPT_SECONDS_MAX;
 
 use crate::server::{Server, Setting, noise};
 
@@ -43,7 +43,7 @@ fn what_no_ref_points_to_is_collected_after_a_day() {
     assert_eq!(find(&staged), Some(staged), "the day is not over");
     server
         .objects
-        .collect(now + STAGED_SECONDS_MAX + 60, &mut |_| {})
+        .collect(now + KEPT_SECONDS_MAX + 60, &mut |_| {})
         .expect("collected");
     assert_eq!(find(&named), None, "no ref holds the first commit");
     assert_eq!(find(&staged), None);
@@ -75,7 +75,7 @@ fn what_a_ref_points_to_stays() {
     let server = Server::start();
     let named = take(&server, &noise(1, 300_000));
     server.commit(&[("deep/named.img", named.to_text().into_bytes())]);
-    let later = wall_seconds() + 100 * STAGED_SECONDS_MAX;
+    let later = wall_seconds() + 100 * KEPT_SECONDS_MAX;
     server
         .objects
         .collect(later, &mut |_| {})
@@ -102,6 +102,25 @@ fn an_upload_of_what_is_here_makes_it_new() {
 }
 
 #[test]
+fn asking_for_an_object_is_noted_once_in_a_while() {
+    let server = Server::start();
+    let staged = take(&server, &noise(1, 300_000));
+    let store = server.objects.store().expect("open");
+    let ask = || {
+        let found = server.objects.find_and_touch(&staged.oid).expect("asked");
+        assert_eq!(found, Some(staged));
+        store.totals().expect("counted").stored_bytes
+    };
+    let before = store.totals().expect("counted").stored_bytes;
+    assert_eq!(ask(), before, "it has just come");
+    let two_hours_ago = wall_seconds() - 7200;
+    store.touch(&staged.oid, two_hours_ago).expect("made old");
+    let noted = ask();
+    assert!(noted > before);
+    assert_eq!(ask(), noted);
+}
+
+#[test]
 fn an_upload_that_is_dropped_names_nothing_and_gives_its_room_back() {
     let server = Server::start();
     let content = noise(1, 1 << 20);
@@ -124,7 +143,7 @@ fn what_git_lfs_left_for_a_push_that_never_came_is_removed_after_a_day() {
     let nothing = server.objects.collect(now, &mut |_| {});
     assert_eq!(nothing.expect("collected"), None);
     assert!(file.exists(), "the day is not over");
-    let later = now + STAGED_SECONDS_MAX + 60;
+    let later = now + KEPT_SECONDS_MAX + 60;
     server
         .objects
         .collect(later, &mut |_| {})

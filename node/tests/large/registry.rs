@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gdo_core::id::Digest;
 use gdo_node::clock::wall_seconds;
-use gdo_node::objects::STAGED_SECONDS_MAX;
+use gdo_node::objects::KEPT_SECONDS_MAX;
 use serde_json::{Value, json};
 
 use crate::server::{Answer, Server, Setting, digest, head, noise};
@@ -347,7 +347,7 @@ fn what_is_staged_is_bounded_and_goes_after_a_day() {
     assert!([413, 507].contains(&long.status), "{}", long.text());
     server.get(&upload, &[]).is(404);
 
-    let later = wall_seconds() + STAGED_SECONDS_MAX + 60;
+    let later = wall_seconds() + KEPT_SECONDS_MAX + 60;
     assert_eq!(server.images.expire(later).expect("removed"), 1);
     server
         .objects
@@ -382,7 +382,7 @@ fn a_pinned_image_stays_until_it_is_unpinned() {
     // What is pinned takes no room from what is staged.
     push_blob(&server, "tools", &noise(9, 900 << 10)).is(201);
 
-    let later = wall_seconds() + STAGED_SECONDS_MAX + 60;
+    let later = wall_seconds() + KEPT_SECONDS_MAX + 60;
     let pass = || {
         server.images.expire(later).expect("removed");
         let collected = server.objects.collect(later, &mut |_| {});
@@ -432,7 +432,7 @@ fn a_pin_that_cannot_be_read_stops_the_collection_and_not_the_pin() {
     let whole = std::fs::read(pin.path()).expect("readable");
     std::fs::write(folder.join("half.tmp"), "x").expect("ours");
     std::fs::write(pin.path(), &whole[1..]).expect("ours");
-    let later = wall_seconds() + STAGED_SECONDS_MAX + 60;
+    let later = wall_seconds() + KEPT_SECONDS_MAX + 60;
     let error = server
         .objects
         .collect(later, &mut |_| {})
