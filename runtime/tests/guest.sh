@@ -33,8 +33,8 @@ cp "$(command -v busybox)" "$root/bin/busybox"
 for applet in sh mount mkdir cp chmod poweroff switch_root kill ls cat; do
     ln -s busybox "$root/bin/$applet"
 done
-for program in "$tests" "$helper" $(command -v setpriv unshare find); do
-    case $program in /usr/bin/* | /bin/*) cp "$program" "$root/bin/" ;; esac
+for program in "$tests" "$helper" setpriv unshare find; do
+    case $program in /*) ;; *) program=$(command -v "$program") && cp "$program" "$root/bin/" ;; esac
     ldd "$program" | grep -o '/[^ ]*' | while read -r library; do
         mkdir -p "$root$(dirname "$library")"
         cp -L "$library" "$root$library"
