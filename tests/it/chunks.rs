@@ -4,8 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use gdo_tests::program::noise;
-use gdo_tests::{Clone, Org, Seen, lfs};
-use serde_json::Value;
+use gdo_tests::{Clone, Org, lfs};
 
 const BYTES: usize = 3 << 20;
 
@@ -20,11 +19,6 @@ fn org() -> (Org, Clone, String) {
     (org, clone, oid)
 }
 
-fn json(seen: &Seen) -> Value {
-    let line = seen.text.lines().find(|line| line.starts_with('{'));
-    serde_json::from_str(line.expect("a line of JSON")).expect("JSON")
-}
-
 fn packs(org: &Org) -> Vec<PathBuf> {
     let dir = fs::read_dir(org.dir().join("chunks/packs")).expect("the store has packs");
     dir.map(|entry| entry.expect("an entry").path()).collect()
@@ -33,7 +27,7 @@ fn packs(org: &Org) -> Vec<PathBuf> {
 #[test]
 fn what_a_store_holds_is_the_same_with_and_without_a_daemon() {
     let (mut org, _, oid) = org();
-    let stat = json(&org.gdo(&["chunks", "stat", "--json"]).accepted());
+    let stat = org.gdo(&["chunks", "stat", "--json"]).accepted().json();
     let objects = stat["objects"].as_array().expect("a list");
     let object = objects.iter().find(|object| object["oid"] == oid);
     let object = object.expect("the large file is among them");
@@ -49,7 +43,7 @@ fn what_a_store_holds_is_the_same_with_and_without_a_daemon() {
     let seen = org.gdo(&["chunks", "stat", "--objects"]).accepted();
     seen.shows(&oid).shows("times less than logical");
     org.stop();
-    let stopped = json(&org.gdo(&["chunks", "stat", "--json"]).accepted());
+    let stopped = org.gdo(&["chunks", "stat", "--json"]).accepted().json();
     for key in ["logical_bytes", "unique_bytes", "stored_bytes", "objects"] {
         assert_eq!(stopped[key], stat[key], "{key}");
     }
@@ -104,8 +98,8 @@ fn what_the_ledger_names_survives_a_collection_and_a_new_upload_does_too() {
     lfs::commit(&clone, "*.img", "staged.img", &noise(BYTES / 2));
     let oid = lfs::oid(&clone, "staged.img");
     clone.run(&["lfs", "push", "--object-id", "origin", &oid]);
-    let objects = json(&org.gdo(&["chunks", "stat", "--json"]).accepted())["objects"].clone();
-    let gc = json(&org.gdo(&["chunks", "gc", "--json"]).accepted());
+    let objects = org.gdo(&["chunks", "stat", "--json"]).accepted().json()["objects"].clone();
+    let gc = org.gdo(&["chunks", "gc", "--json"]).accepted().json();
     assert_eq!(
         gc["objects_kept"],
         objects.as_array().expect("a list").len()

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gdo_tests::program::noise;
-use gdo_tests::{Clone, Org, Seen, lfs};
+use gdo_tests::{Clone, Org, lfs};
 use serde_json::Value;
 
 const BYTES: usize = 3 << 20;
@@ -35,11 +35,6 @@ fn lose_everything(dir: &Path) {
     fs::remove_dir_all(dir.join("chunks")).expect("the node does not run");
 }
 
-fn json(seen: &Seen) -> Value {
-    let line = seen.text.lines().find(|line| line.starts_with('{'));
-    serde_json::from_str(line.expect("a line of JSON")).expect("JSON")
-}
-
 #[test]
 fn a_node_that_lost_its_store_gets_it_back_from_another_one() {
     let (mut org, _, oid, copy) = org();
@@ -48,27 +43,26 @@ fn a_node_that_lost_its_store_gets_it_back_from_another_one() {
     // The daemon has no store yet: it takes what is brought.
     org.start();
     org.gdo(&["chunks", "fetch"]).refused().shows("--from");
-    let brought = json(
-        &org.gdo(&["chunks", "fetch", "--from", copy_path, "--json"])
-            .accepted(),
-    );
+    let brought = org
+        .gdo(&["chunks", "fetch", "--from", copy_path, "--json"])
+        .accepted()
+        .json();
     assert!(
         brought["fetched"].as_u64().expect("a number") >= 2,
         "{brought}"
     );
     assert_eq!(brought["here"], 0);
     let _ = org.gdo(&["verify", "--rerun"]).accepted();
-    let again = json(
-        &org.gdo(&["chunks", "fetch", "--from", copy_path, "--json"])
-            .accepted(),
-    );
+    let again = org
+        .gdo(&["chunks", "fetch", "--from", copy_path, "--json"])
+        .accepted()
+        .json();
     assert_eq!(
         (&again["fetched"], &again["here"]),
         (&Value::from(0), &brought["fetched"])
     );
-    // What was brought is in the ledger, so it is not staged.
     let clone = org.clone("bob");
-    assert_eq!(lfs::oid(&clone, "disk.img"), oid);
+    assert_eq!(lfs::read(&clone, "disk.img"), noise(BYTES));
 
     // The other way, over HTTP, while the one that asks has no daemon.
     lose_everything(&copy);
@@ -99,10 +93,10 @@ fn a_broken_object_is_replaced() {
     fs::write(&pack, bytes).expect("ours");
     org.gdo(&["chunks", "verify"]).refused().shows(&oid);
     let from = copy.to_str().expect("UTF-8");
-    let brought = json(
-        &org.gdo(&["chunks", "fetch", "--from", from, "--json"])
-            .accepted(),
-    );
+    let brought = org
+        .gdo(&["chunks", "fetch", "--from", from, "--json"])
+        .accepted()
+        .json();
     assert_eq!(
         (&brought["fetched"], &brought["bytes"]),
         (&Value::from(1), &Value::from(BYTES))
@@ -110,7 +104,7 @@ fn a_broken_object_is_replaced() {
     let _ = org.gdo(&["chunks", "verify"]).accepted();
 }
 
-/// Answers every request with `answer`, once the test is over no more.
+/// A server that answers every request with `answer`; gives its address.
 fn liar(answer: fn() -> Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("it is bound");

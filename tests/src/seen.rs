@@ -61,6 +61,18 @@ impl Seen {
         self
     }
 
+    /// The JSON that was printed on a line of its own.
+    ///
+    /// # Panics
+    /// There is none.
+    #[track_caller]
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        let line = self.text.lines().find(|line| line.starts_with('{'));
+        let line = line.unwrap_or_else(|| panic!("expected JSON in:\n{}", self.text));
+        serde_json::from_str(line).expect("a line that begins as JSON is JSON")
+    }
+
     /// Requires that a text was not printed.
     ///
     /// # Panics

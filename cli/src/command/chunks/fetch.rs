@@ -101,8 +101,8 @@ impl Fetch {
 
     /// The objects that should be here.
     fn wanted(&self, source: &Source) -> Result<BTreeSet<Pointer>, CommandError> {
-        let is_newest_enough = self.oids.is_empty() && matches!(source.place, Place::Clone(_));
-        let mut pointers = if is_newest_enough {
+        let newest_alone = self.oids.is_empty() && matches!(source.place, Place::Clone(_));
+        let mut pointers = if newest_alone {
             source.ledger.pointers_of(&source.tree)?
         } else {
             source.ledger.pointers()?
