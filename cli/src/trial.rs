@@ -22,6 +22,7 @@ use gdo_core::roster::{Kind, Status};
 use gdo_core::verdict::VerdictKey;
 use gdo_ledger::Ledger;
 use gdo_node::config::Isolation;
+use gdo_node::helper::Helper;
 use gdo_node::judge::{Job, Judge, Judged, Layers};
 use gdo_runtime::image::LayerSource;
 
@@ -117,7 +118,7 @@ impl Trial {
             Isolation::Full
         };
         let ledger = Arc::clone(scratch.ledger());
-        let judge = Judge::new(&scratch.node_dir()?, isolation, ledger)?;
+        let judge = Judge::new(&scratch.node_dir()?, isolation, ledger, Helper::find()?)?;
         let layers = Arc::new(TrialLayers {
             layouts: Mutex::default(),
             other: layers,

@@ -60,9 +60,11 @@ pub fn run(dir: &NodeDir, ready: impl FnOnce(&[String])) -> Result<(), NodeError
     for lock in ledger.remove_stale_locks()? {
         tracing::warn!(lock = %lock.display(), "removed a lock that a killed daemon had left");
     }
-    prepare(dir, &config, &ledger)?;
+    let helper = Helper::find()?;
+    prepare(dir, &config, &ledger, &helper)?;
     let objects = Objects::new(dir, &config, Arc::clone(&ledger));
-    let (reactor, handle) = Reactor::start(dir, &config, Arc::clone(&ledger), objects.clone())?;
+    let (reactor, handle) =
+        Reactor::start(dir, &config, Arc::clone(&ledger), objects.clone(), helper)?;
     let images = Images::new(
         dir,
         &Refs::new(handle.branch()),
@@ -101,8 +103,12 @@ pub fn run(dir: &NodeDir, ready: impl FnOnce(&[String])) -> Result<(), NodeError
 }
 
 /// Writes what holds the directory's own path.
-fn prepare(dir: &NodeDir, config: &Config, ledger: &Ledger) -> Result<(), NodeError> {
-    let helper = Helper::find()?;
+fn prepare(
+    dir: &NodeDir,
+    config: &Config,
+    ledger: &Ledger,
+    helper: &Helper,
+) -> Result<(), NodeError> {
     let paths = HookPaths {
         hooks_dir: dir.hooks(),
         helper: helper.path().to_owned(),

@@ -91,8 +91,9 @@ impl Judges {
         config: &Config,
         ledger: &Arc<Ledger>,
         objects: Objects,
+        helper: Helper,
     ) -> Result<Self, NodeError> {
-        let judge = Judge::new(dir, config.isolation, Arc::clone(ledger))?;
+        let judge = Judge::new(dir, config.isolation, Arc::clone(ledger), helper)?;
         let worker = Arc::new(judge.with_layers(Arc::new(StoredLayers(objects))));
         let (jobs, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
@@ -208,13 +209,13 @@ impl Judge {
     /// A judge that keeps what it prepares below the node's `cache/`.
     ///
     /// # Errors
-    /// The directories cannot be made, or the helper is not there.
+    /// The directories cannot be made.
     pub fn new(
         dir: &NodeDir,
         isolation: Isolation,
         ledger: Arc<Ledger>,
+        helper: Helper,
     ) -> Result<Self, NodeError> {
-        let helper = Helper::find()?;
         let cache = dir.cache();
         let runs = cache.join("runs");
         // What a killed daemon left behind is of no use.

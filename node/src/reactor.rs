@@ -20,6 +20,7 @@ use tokio::sync::{oneshot, watch};
 use crate::config::Config;
 use crate::dir::NodeDir;
 use crate::error::NodeError;
+use crate::helper::Helper;
 use crate::judge::{Judged, Judges};
 use crate::known::Known;
 use crate::objects::Objects;
@@ -170,10 +171,11 @@ impl Reactor {
         config: &Config,
         ledger: Arc<Ledger>,
         objects: Objects,
+        helper: Helper,
     ) -> Result<(Self, Handle), NodeError> {
         let (events, inbox) = sync_channel(EVENTS_MAX);
         let (end, ended) = watch::channel(false);
-        let judges = Judges::start(dir, config, &ledger, objects.clone())?;
+        let judges = Judges::start(dir, config, &ledger, objects.clone(), helper)?;
         let mut state = State::load(
             dir,
             config,

@@ -10,6 +10,7 @@ use clap::Args;
 use gdo_node::audit::store::{self, Hashed};
 use gdo_node::audit::{Counts, Subject, Verified, VerifyError, verify};
 use gdo_node::config::Isolation;
+use gdo_node::helper::Helper;
 use gdo_node::judge::{Judge, Layers};
 use gdo_node::refs::Refs;
 use indicatif::ProgressBar;
@@ -93,7 +94,7 @@ impl Verify {
             Isolation::Full
         };
         let ledger = std::sync::Arc::clone(scratch.ledger());
-        let judge = Judge::new(&scratch.node_dir()?, isolation, ledger)?;
+        let judge = Judge::new(&scratch.node_dir()?, isolation, ledger, Helper::find()?)?;
         Ok(judge.with_layers(layers))
     }
 }
