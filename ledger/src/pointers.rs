@@ -25,6 +25,9 @@ use crate::repository::Ledger;
 /// The smallest file that is a pointer: three lines with a size of one digit.
 const POINTER_BYTES_MIN: u64 = 126;
 
+/// So many ids are given to git at once.
+const ARGUMENTS_MAX: usize = 1000;
+
 /// Gives every blob that is small enough to be a pointer and that something holds.
 const LIST: [&str; 6] = [
     "rev-list",
@@ -81,7 +84,7 @@ impl Ledger {
     /// # Errors
     /// Git fails, or an object that it lists cannot be read.
     pub fn pointers(&self) -> Result<BTreeSet<Pointer>, LedgerError> {
-        self.pointers_held_by("--all")
+        self.pointers_held_by(&["--all".to_owned()])
     }
 
     /// Every pointer in a tree.
@@ -89,14 +92,33 @@ impl Ledger {
     /// # Errors
     /// As [`Ledger::pointers`].
     pub fn pointers_of(&self, tree: &ObjectId) -> Result<BTreeSet<Pointer>, LedgerError> {
-        self.pointers_held_by(&tree.to_string())
+        self.pointers_held_by(&[tree.to_string()])
     }
 
-    fn pointers_held_by(&self, what: &str) -> Result<BTreeSet<Pointer>, LedgerError> {
-        let command = || format!("git {} {what}", LIST.join(" "));
+    /// Every pointer in a tree but those in the directory `dir` of its root.
+    ///
+    /// # Errors
+    /// As [`Ledger::pointers`].
+    pub fn pointers_outside(
+        &self,
+        tree: &ObjectId,
+        dir: &str,
+    ) -> Result<BTreeSet<Pointer>, LedgerError> {
+        let entries = self.ids_in_root(tree)?;
+        let entries = entries.into_iter().filter(|(name, _)| name != dir);
+        let ids: Vec<String> = entries.map(|(_, id)| id.to_string()).collect();
+        let mut found = BTreeSet::new();
+        for ids in ids.chunks(ARGUMENTS_MAX) {
+            found.append(&mut self.pointers_held_by(ids)?);
+        }
+        Ok(found)
+    }
+
+    fn pointers_held_by(&self, what: &[String]) -> Result<BTreeSet<Pointer>, LedgerError> {
+        let command = || format!("git {} {}", LIST.join(" "), what.join(" "));
         let mut child = git::command(self.dir())
             .args(LIST)
-            .arg(what)
+            .args(what)
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|source| LedgerError::GitMissing {

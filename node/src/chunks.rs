@@ -124,6 +124,8 @@ pub struct Verified {
     pub damages_found: u64,
     /// How many chunks are broken in one place and sound in another.
     pub healed: u64,
+    /// How many plain copies for clones by path were broken and were laid out anew.
+    pub copies_mended: u64,
     /// What is damaged, as far as it fits in a list.
     pub damages: Vec<String>,
     /// Objects that the ledger points to and that are not here.
@@ -230,9 +232,10 @@ fn verify(
             damages_found: report.damages_found,
             healed: report.healed,
             damages: report.damages.iter().map(ToString::to_string).collect(),
-            missing: Vec::new(),
+            ..verified
         };
     }
+    verified.copies_mended = objects.mend_copies(progress)?;
     for oid in objects.roots()? {
         if objects.find(&oid)?.is_none() {
             verified.missing.push(oid.to_string());

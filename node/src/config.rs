@@ -44,6 +44,8 @@ pub struct Chunks {
     pub index_mib_max: u32,
     /// How hard it compresses.
     pub profile: Profile,
+    /// How much of it lies beside it as plain files, in bytes.
+    pub plain_bytes_max: u64,
 }
 
 /// How hard the chunk store compresses what it takes.
@@ -93,6 +95,7 @@ struct RawConfig {
 struct RawChunks {
     index_mib_max: u64,
     profile: Profile,
+    plain_mib_max: u64,
 }
 
 impl Default for RawChunks {
@@ -100,6 +103,7 @@ impl Default for RawChunks {
         Self {
             index_mib_max: 64,
             profile: Profile::Standard,
+            plain_mib_max: 1024,
         }
     }
 }
@@ -190,17 +194,19 @@ impl Config {
 
     fn parse(text: &str) -> Result<Self, String> {
         let raw: RawConfig = toml::from_str(text).map_err(|error| error.to_string())?;
-        let range = |name: &str, value: u64, max: u64| {
-            if (1..=max).contains(&value) {
+        let between = |name: &str, value: u64, min: u64, max: u64| {
+            if (min..=max).contains(&value) {
                 Ok(value)
             } else {
-                Err(format!("{name}: expected 1 to {max}, got {value}"))
+                Err(format!("{name}: expected {min} to {max}, got {value}"))
             }
         };
+        let range = |name: &str, value: u64, max: u64| between(name, value, 1, max);
         let jobs = range("runtime.jobs", raw.runtime.jobs as u64, 64)?;
         let mib = range("push.mib_max", raw.push.mib_max, 1 << 20)?;
         let staging = range("http.staging_mib_max", raw.http.staging_mib_max, 1 << 30)?;
         let index = range("chunks.index_mib_max", raw.chunks.index_mib_max, 1 << 16)?;
+        let plain = between("chunks.plain_mib_max", raw.chunks.plain_mib_max, 0, 1 << 30)?;
         Ok(Self {
             name: raw.name,
             runner: raw.node.runner,
@@ -214,6 +220,7 @@ impl Config {
             chunks: Chunks {
                 index_mib_max: u32::try_from(index).expect("65536 fits a u32"),
                 profile: raw.chunks.profile,
+                plain_bytes_max: plain << 20,
             },
             clock_uncertainty_ms: raw.clock.uncertainty_ms,
         })
@@ -233,6 +240,7 @@ mod tests {
         assert_eq!(config.staging_bytes_max, 1 << 30);
         assert_eq!(config.chunks.index_mib_max, 64);
         assert_eq!(config.chunks.profile, Profile::Standard);
+        assert_eq!(config.chunks.plain_bytes_max, 1 << 30);
     }
 
     #[test]

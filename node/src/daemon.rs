@@ -28,7 +28,7 @@ use crate::images::Images;
 use crate::objects::Objects;
 use crate::reactor::{Handle, Reactor};
 use crate::refs::Refs;
-use crate::upkeep::Upkeep;
+use crate::upkeep::{Kept, Upkeep};
 use crate::{control, hook_server};
 
 /// Git requests that run at once over HTTP.
@@ -65,13 +65,15 @@ pub fn run(dir: &NodeDir, ready: impl FnOnce(&[String])) -> Result<(), NodeError
     let objects = Objects::new(dir, &config, Arc::clone(&ledger));
     let (reactor, handle) =
         Reactor::start(dir, &config, Arc::clone(&ledger), objects.clone(), helper)?;
-    let images = Images::new(
-        dir,
-        &Refs::new(handle.branch()),
-        Arc::clone(&ledger),
-        objects.clone(),
-    );
-    let _upkeep = Upkeep::start(Arc::clone(&ledger), objects.clone(), images.clone())
+    let refs = Refs::new(handle.branch());
+    let images = Images::new(dir, &refs, Arc::clone(&ledger), objects.clone());
+    let kept = Kept {
+        ledger,
+        objects: objects.clone(),
+        images: images.clone(),
+        main: refs.main(),
+    };
+    let _upkeep = Upkeep::start(kept)
         .map_err(|source| NodeError::io("start the upkeep of", dir.root(), source))?;
     hook_server::serve(&dir.hook_socket(), handle.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -26,6 +26,8 @@ use crate::stage::Stage;
 
 /// Pushes that are served at once; more wait in the socket's queue.
 const CONNECTIONS_MAX: usize = 64;
+/// After so many bytes that were laid out the pusher hears how far it is.
+const TOLD_BYTES: u64 = 16 << 20;
 
 /// Listens on the hook socket until the process ends.
 ///
@@ -198,6 +200,17 @@ fn take_one(
     };
     if let Err(refusal) = handle.check_rules(&proposal) {
         return refuse(audience, refusal.reason.clone(), refusal.lines());
+    }
+    if !options.dry_run {
+        let mut told = 0;
+        handle.lay_out(&proposal, &mut |done, total| {
+            if done - told >= TOLD_BYTES {
+                told = done;
+                let (done, total) = (done >> 20, total >> 20);
+                let text = format!("gdo: plain copies for clones by path: {done} of {total} MiB");
+                audience.say(&Reply::transient(text));
+            }
+        });
     }
     let (news, mail) = channel();
     let wait = options.wait;

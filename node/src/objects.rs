@@ -2,13 +2,15 @@
 //!
 //! Objects come before the proposal that names them, from whoever reaches the node. Until then they
 //! are *staged*: bounded together ([`staging`]) and collected after a day ([`keep`]). A proposal is
-//! taken only when everything that it points to is here ([`check`]).
+//! taken only when everything that it points to is here ([`check`]). What `main` names lies beside the
+//! store as plain files, too, for clones by path ([`copies`]).
 //!
 //! **Invariants**: nothing is opened or made before an object is read or written; what a proposal
 //! names is in the store, whole, before the proposal is taken; uploads leave room on the disk for
 //! what the node must write.
 
 mod check;
+mod copies;
 mod keep;
 mod pins;
 mod staging;
@@ -27,9 +29,11 @@ use crate::clock::wall_seconds;
 use crate::config::{self, Config};
 use crate::dir::NodeDir;
 use crate::error::ObjectsError;
+use copies::Copies;
 use pins::Pins;
 use staging::Staging;
 
+pub use copies::CopyProgress;
 pub use keep::Collected;
 pub use staging::Room;
 pub use upload::Upload;
@@ -53,6 +57,7 @@ struct Inner {
     store: Mutex<Option<Open>>,
     staging: Mutex<Staging>,
     pins: Pins,
+    copies: Mutex<Copies>,
 }
 
 /// The store while it is open.
@@ -89,6 +94,7 @@ impl Objects {
             store: Mutex::new(None),
             staging: Mutex::new(Staging::new(config.staging_bytes_max)),
             pins: Pins::new(dir.pins()),
+            copies: Mutex::new(Copies::new(config.chunks.plain_bytes_max)),
         }))
     }
 

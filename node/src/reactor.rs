@@ -23,9 +23,10 @@ use crate::error::NodeError;
 use crate::helper::Helper;
 use crate::judge::{Judged, Judges};
 use crate::known::Known;
-use crate::objects::Objects;
+use crate::objects::{CopyProgress, Objects};
 use crate::push::{Push, PushRefusal};
 use crate::soundness;
+use crate::space;
 use crate::status::Status;
 
 mod carry;
@@ -102,6 +103,9 @@ impl Handle {
         tip: ObjectId,
         quarantine: Option<&Path>,
     ) -> Result<Proposal, PushRefusal> {
+        if space::check(self.ledger.dir()).is_err() {
+            self.objects.give_up_copies();
+        }
         let proposal = self.known.read_proposal(tip, quarantine)?;
         self.objects.check(&proposal.delta, quarantine)?;
         if quarantine.is_none() {
@@ -116,6 +120,12 @@ impl Handle {
     /// Why the proposal is refused.
     pub fn check_rules(&self, proposal: &Proposal) -> Result<(), PushRefusal> {
         soundness::check(&self.ledger, &self.known, &self.judges, proposal)
+    }
+
+    /// Lays out the large files of a proposal that is being taken for clones by path.
+    pub fn lay_out(&self, proposal: &Proposal, progress: &mut CopyProgress<'_>) {
+        let main = self.known.refs().main();
+        self.objects.lay_out(&main, &proposal.delta, progress);
     }
 
     /// Hands a proposal over; false if the node is stopping.
@@ -133,7 +143,9 @@ impl Handle {
             .await
             .ok()?
             .ok()?;
-        status.await.ok()
+        let mut status = status.await.ok()?;
+        status.warnings.extend(self.objects.copies_warning());
+        Some(status)
     }
 
     /// Tells where git is served.

@@ -75,45 +75,6 @@ fn large_files_go_over_ssh() {
 }
 
 #[test]
-fn large_files_pushed_to_a_path_are_taken_into_the_store() {
-    let org = org();
-    let path = org.ledger().to_string_lossy().into_owned();
-    let key = org.environment().home().join("alice.pub");
-    // A clone of the path has to be told where large files are, or to leave them.
-    let clone = org.temp().join("alice");
-    let pointers = [
-        "clone",
-        "-q",
-        "-c",
-        "filter.lfs.process=",
-        "-c",
-        "filter.lfs.smudge=cat",
-        "-c",
-        "filter.lfs.required=false",
-    ];
-    let words = [&pointers[..], &[&path, "alice"]].concat();
-    let _ = Seen::of(&mut org.environment().git(org.temp(), &words)).accepted();
-    let clone = Clone::at(org.environment(), clone, &key);
-    for key in ["process", "smudge", "required"] {
-        clone.run(&["config", "--unset", &format!("filter.lfs.{key}")]);
-    }
-    let content = noise(BYTES);
-    lfs::commit(&clone, "*.img", "disk.img", &content);
-    push_quietly(&clone);
-    let left = lfs::object_file(org.ledger(), &lfs::oid(&clone, "disk.img"));
-    assert!(!left.exists(), "git-lfs's own copy is removed");
-    let other = org.clone("other");
-    assert_eq!(lfs::read(&other, "disk.img"), content);
-
-    let files = format!("lfs.url={}/info/lfs", org.url());
-    let words = ["clone", "-q", "-c", &files, &path, "by-path"];
-    let _ = Seen::of(&mut org.environment().git(org.temp(), &words)).accepted();
-    let cloned = fs::read(org.temp().join("by-path/disk.img")).expect("it was cloned");
-    assert_eq!(cloned, content);
-    org.check();
-}
-
-#[test]
 fn a_clone_leaves_the_images_of_dapps_where_they_are() {
     let org = org();
     for (name, from) in [

@@ -187,6 +187,12 @@ fn print_verified(found: &Verified, json: bool) -> Result<ExitCode, CommandError
             bytes(found.bytes),
             found.packs
         ))?;
+        if found.copies_mended > 0 {
+            output::line(&format!(
+                "{} plain copies for clones by path were broken and were laid out anew",
+                found.copies_mended
+            ))?;
+        }
     }
     if found.is_sound() {
         return Ok(ExitCode::SUCCESS);

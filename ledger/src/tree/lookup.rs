@@ -120,6 +120,17 @@ impl Ledger {
         listed.collect()
     }
 
+    /// The entries of the root of `tree` by name, with their ids.
+    pub(crate) fn ids_in_root(
+        &self,
+        tree: &ObjectId,
+    ) -> Result<Vec<(String, ObjectId)>, LedgerError> {
+        let objects = self.objects();
+        let mut reader = self.reader(&objects);
+        let items = reader.items(tree)?.iter();
+        Ok(items.map(|item| (item.name.clone(), item.id)).collect())
+    }
+
     /// The tree of the directory `dir` ("" is the root) in `tree`, if a directory stands there.
     ///
     /// # Errors

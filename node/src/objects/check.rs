@@ -2,6 +2,7 @@
 //!
 //! git-lfs brings objects before it pushes. On a local path it asks nobody and copies them into
 //! `ledger.git/lfs/objects/`; from there they are taken into the store, where everything else looks.
+//! The files stay as the plain copies of [`copies`](super::copies), if clones want them.
 //!
 //! **Invariants**: a proposal passes only if each pointer that it brings parses and its object is in
 //! the store with the size that the pointer says; a file of git-lfs is removed only when the store has
@@ -9,8 +10,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::path::Path;
 
 use gdo_core::delta::Operation;
 use gdo_core::path::RepoPath;
@@ -18,6 +18,7 @@ use gdo_core::pointer::Pointer;
 use gdo_ledger::PointerFile;
 
 use super::Objects;
+use super::copies::{copy_of, is_cloned};
 use crate::error::ObjectsError;
 use crate::push::PushRefusal;
 
@@ -40,7 +41,7 @@ impl Objects {
         for PointerFile { path, pointer } in files {
             let pointer = pointer.map_err(|error| malformed(&path, &error))?;
             match self.has(&pointer) {
-                Ok(Held::Whole) => {}
+                Ok(Held::Whole) => self.keep_or_remove(&path, &pointer),
                 Ok(Held::Nothing) => missing.push((path, pointer)),
                 Ok(Held::Other(bytes)) => return Err(of_other_size(&path, &pointer, bytes)),
                 Err(error) => return Err(unreadable(&error)),
@@ -69,15 +70,13 @@ impl Objects {
 
     /// What is here of an object, looked for in the store and where git-lfs puts it.
     fn has(&self, pointer: &Pointer) -> Result<Held, ObjectsError> {
-        let file = lfs_file(self.ledger().dir(), pointer);
         if let Some(found) = self.find_and_touch(&pointer.oid)? {
             if found.size != pointer.size {
                 return Ok(Held::Other(found.size));
             }
-            // git-lfs does not know what is in the store. What stays goes with the next collection.
-            let _ = fs::remove_file(&file);
             return Ok(Held::Whole);
         }
+        let file = copy_of(self.ledger().dir(), &pointer.oid);
         match fs::symlink_metadata(&file) {
             Ok(about) if about.is_file() && about.len() == pointer.size => {
                 self.take_file(&file, pointer)?;
@@ -87,7 +86,15 @@ impl Objects {
         }
     }
 
-    /// Takes a file of git-lfs into the store and removes it.
+    /// Removes a file of git-lfs that no clone wants.
+    fn keep_or_remove(&self, path: &RepoPath, pointer: &Pointer) {
+        if !is_cloned(path) {
+            // What cannot be removed goes when it is in the way.
+            let _ = fs::remove_file(copy_of(self.ledger().dir(), &pointer.oid));
+        }
+    }
+
+    /// Takes a file of git-lfs into the store.
     fn take_file(&self, file: &Path, pointer: &Pointer) -> Result<(), ObjectsError> {
         let wrong = |source| ObjectsError::File {
             file: file.to_owned(),
@@ -103,7 +110,6 @@ impl Objects {
             }
         }
         upload.finish_as(pointer)?;
-        fs::remove_file(file).map_err(wrong)?;
         tracing::debug!(oid = %pointer.oid, bytes = pointer.size, "took an object of a local push");
         Ok(())
     }
@@ -115,36 +121,6 @@ enum Held {
     /// The object of this hash has so many bytes: the pointer is wrong.
     Other(u64),
     Nothing,
-}
-
-/// Removes what git-lfs has put into a repository and no proposal asked for since `oldest`; gives how
-/// many files.
-pub(super) fn remove_left_files(repository: &Path, oldest: SystemTime) -> usize {
-    let mut removed = 0;
-    let mut open = vec![repository.join("lfs")];
-    while let Some(dir) = open.pop() {
-        // Whatever cannot be read or removed is tried again later.
-        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-            let Ok(about) = entry.metadata() else {
-                continue;
-            };
-            if about.is_dir() {
-                open.push(entry.path());
-            } else if about.modified().is_ok_and(|time| time < oldest)
-                && fs::remove_file(entry.path()).is_ok()
-            {
-                removed += 1;
-            }
-        }
-    }
-    removed
-}
-
-/// Where git-lfs puts an object when the remote is a directory.
-fn lfs_file(repository: &Path, pointer: &Pointer) -> PathBuf {
-    let hex = pointer.oid.to_string();
-    let dir = repository.join("lfs").join("objects");
-    dir.join(&hex[..2]).join(&hex[2..4]).join(hex)
 }
 
 fn unreadable(error: &dyn std::fmt::Display) -> PushRefusal {

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use gdo_chunkstore::{GcOptions, GcReport, Progress};
 use gdo_core::id::Digest;
 
-use super::check::remove_left_files;
+use super::copies::remove_left_files;
 use super::{KEPT_SECONDS_MAX, Objects};
 use crate::error::ObjectsError;
 
@@ -75,7 +75,8 @@ impl Objects {
     ) -> Result<Option<Collected>, ObjectsError> {
         let oldest = u64::try_from(now - KEPT_SECONDS_MAX).unwrap_or(0);
         let oldest = UNIX_EPOCH + Duration::from_secs(oldest);
-        let left = remove_left_files(self.ledger().dir(), oldest);
+        let is_left = |oid: &Digest| matches!(self.find(oid), Ok(None));
+        let left = remove_left_files(self.ledger().dir(), oldest, &is_left);
         if left > 0 {
             tracing::debug!(
                 left,

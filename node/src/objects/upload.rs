@@ -114,8 +114,15 @@ fn from_io(error: io::Error) -> ObjectsError {
     }
 }
 
-/// Refuses where the disk is all but full.
+/// Refuses where the disk is all but full and no plain copies can make room.
 pub(super) fn check_disk(objects: &Objects) -> Result<(), ObjectsError> {
+    check_free(objects).or_else(|error| match objects.give_up_copies() {
+        true => check_free(objects),
+        false => Err(error),
+    })
+}
+
+fn check_free(objects: &Objects) -> Result<(), ObjectsError> {
     // Before the first object there is no store yet.
     let found = statvfs(objects.dir()).or_else(|_| statvfs(objects.ledger().dir()));
     match found {
