@@ -173,6 +173,26 @@ fn a_copy_that_is_damaged_is_told_from_a_good_one_and_mended() {
 }
 
 #[test]
+fn a_file_of_another_content_in_the_place_of_an_object_is_no_hindrance() {
+    let org = org();
+    let alice = by_path(&org, "alice");
+    lfs::commit(&alice, "*.img", "disk.img", &noise(BYTES));
+    let place = copy_of(&org, &alice);
+    fs::create_dir_all(place.parent().expect("a directory")).expect("ours");
+    fs::write(&place, vec![0; BYTES]).expect("ours");
+    // git-lfs finds a file of the right size there and sends nothing.
+    let command = format!(
+        "lfs push --object-id origin {}",
+        lfs::oid(&alice, "disk.img")
+    );
+    alice.propose(&[]).refused().shows(&command);
+    alice.run(&command.split(' ').collect::<Vec<_>>());
+    alice.propose(&[]).accepted().shows("(checkpoint 1)");
+    assert_eq!(lfs::read(&by_path(&org, "other"), "disk.img"), noise(BYTES));
+    org.check();
+}
+
+#[test]
 fn copies_make_room_when_the_disk_is_short() {
     let temp = tempfile::tempdir().expect("a temporary directory");
     let disk = SmallDisk::mount(temp.path().join("disk"), 160);
