@@ -79,6 +79,8 @@ pub(crate) struct Start {
     pub(crate) next: u32,
     /// Objects of which a name was found that was never acknowledged.
     pub(crate) named: BTreeSet<Digest>,
+    /// Whether the index was just made of the packs.
+    pub(crate) is_new: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -272,6 +272,9 @@ impl Inner {
                 break;
             }
         }
+        if damage.pack.is_none() {
+            self.log.mark_lost()?;
+        }
         damage.chunk = (kind == Kind::Chunks).then_some(ChunkId::from_bytes(*id));
         if kind == Kind::Nodes {
             damage.reason = format!(

@@ -67,9 +67,10 @@ pub(crate) fn read_start(disk: &dyn Disk, index: &Index) -> Result<Start, StoreE
 /// # Errors
 /// A pack or the index cannot be read or written.
 pub(crate) fn recover(disk: &Arc<dyn Disk>, index: &Index) -> Result<Start, StoreError> {
-    prepare_index(disk, index)?;
+    let is_new = prepare_index(disk, index)?;
     finish_deletions(disk, index)?;
     let mut start = read_start(&**disk, index)?;
+    start.is_new = is_new;
     let packs = list(&**disk)?;
     for pack in &packs {
         let state = start.table.get(pack).copied();
@@ -119,10 +120,10 @@ fn list(disk: &dyn Disk) -> Result<Vec<u32>, StoreError> {
         .map_err(|error| StoreError::io(&disk.path(0), error))
 }
 
-/// Makes an index that is not there, or not whole, from the packs.
-fn prepare_index(disk: &Arc<dyn Disk>, index: &Index) -> Result<(), StoreError> {
+/// Makes an index that is not there, or not whole, from the packs; says whether it did.
+fn prepare_index(disk: &Arc<dyn Disk>, index: &Index) -> Result<bool, StoreError> {
     match index.keys(&[prefix::VERSION])?.first() {
-        Some(Key::Version(INDEX_VERSION)) => return Ok(()),
+        Some(Key::Version(INDEX_VERSION)) => return Ok(false),
         Some(other) => {
             let reason = format!("expected version {INDEX_VERSION}, found {other:?}");
             return Err(StoreError::Index(reason));
@@ -133,7 +134,8 @@ fn prepare_index(disk: &Arc<dyn Disk>, index: &Index) -> Result<(), StoreError> 
     if !packs.is_empty() {
         tracing::warn!(packs = packs.len(), "the index is made anew from the packs");
     }
-    index_packs(disk, index, &packs, &mut |_, _| {}).map(drop)
+    index_packs(disk, index, &packs, &mut |_, _| {})?;
+    Ok(!packs.is_empty())
 }
 
 /// Deletes the packs whose deletion was begun.

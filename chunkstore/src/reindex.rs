@@ -1,7 +1,8 @@
 //! Makes the index anew from the packs alone.
 //!
 //! The new index is made beside the old one and takes its place when it is whole, so that the work
-//! may be interrupted at any point.
+//! may be interrupted at any point. Then every object is followed to its last chunk: what lay in a pack
+//! that is gone is in no table.
 
 use std::fs::File;
 use std::io;
@@ -12,8 +13,10 @@ use crate::disk::{Disk, Files};
 use crate::error::{Damage, StoreError};
 use crate::fault;
 use crate::index::Index;
+use crate::log::PACK_BYTES;
 use crate::recover::{check_format, index_packs};
 use crate::store::{Options, Progress, Store, index_dir, packs_dir, take_lock};
+use crate::verify::VerifyReport;
 
 /// What was found when the index was made anew.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -24,7 +27,7 @@ pub struct ReindexReport {
     pub bytes: u64,
     /// How many records were entered.
     pub records: u64,
-    /// What could not be read.
+    /// What could not be read, and what objects lack.
     pub damages: Vec<Damage>,
 }
 
@@ -80,17 +83,21 @@ impl Store {
             remove_dir(&last)
         };
         swap().map_err(|error| failed(&index, error))?;
+        let store = Self::open_on(disk, &index, options, PACK_BYTES, None)?;
+        let mut followed = VerifyReport::default();
+        store.verify_objects(&mut followed, progress)?;
         let damage = |(pack, start, end, reason): (u32, u64, u64, String)| Damage {
             pack: Some(pack),
             offset: Some(start),
             reason: format!("{reason} (up to {end})"),
             ..Damage::default()
         };
+        let broken = found.broken.into_iter().map(damage);
         Ok(ReindexReport {
             packs: packs.len() as u64,
             bytes: total_bytes,
             records: found.records,
-            damages: found.broken.into_iter().map(damage).collect(),
+            damages: broken.chain(followed.damages).collect(),
         })
     }
 }

@@ -25,6 +25,7 @@ use crate::log::{Change, Log, PACK_BYTES};
 use crate::read::ObjectReader;
 use crate::record::{Kind, ObjectRecord};
 use crate::recover;
+use crate::verify::VerifyReport;
 
 /// How many bytes of frames that were read are kept.
 const FRAME_CACHE_BYTES: usize = 16 << 20;
@@ -125,7 +126,7 @@ impl Store {
             Some(Key::Generation(number)) => *number,
             _ => 0,
         };
-        let named = start.named.clone();
+        let (named, is_new) = (start.named.clone(), start.is_new);
         let inner = Inner {
             log: Log::new(disk, index, pack_bytes, start),
             options: options.clone(),
@@ -139,6 +140,10 @@ impl Store {
             inner: Arc::new(inner),
         };
         store.forget_parts(&named)?;
+        if is_new {
+            // A pack that is gone left nothing in an index that was made of the others.
+            store.verify_objects(&mut VerifyReport::default(), &mut |_| {})?;
+        }
         Ok(store)
     }
 

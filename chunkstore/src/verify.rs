@@ -238,11 +238,13 @@ impl Store {
         Ok(true)
     }
 
-    fn verify_objects(
+    /// Follows every object to its last chunk. What is in no pack is remembered.
+    pub(crate) fn verify_objects(
         &self,
         report: &mut VerifyReport,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), StoreError> {
+        let before = report.damages_found;
         let objects = self.objects()?;
         let total_bytes = objects.iter().map(|object| object.size).sum();
         let mut done_bytes = 0;
@@ -269,6 +271,9 @@ impl Store {
                 total_bytes,
                 step: "following objects",
             });
+        }
+        if report.damages_found == before {
+            self.inner.log.set_none_lost()?;
         }
         Ok(())
     }

@@ -270,7 +270,7 @@ pub struct Reindexed {
     pub bytes: u64,
     /// How many records were entered.
     pub records: u64,
-    /// What could not be read.
+    /// What could not be read, and what objects lack.
     pub damages: Vec<String>,
 }
 

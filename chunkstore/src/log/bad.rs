@@ -11,6 +11,10 @@ use crate::error::StoreError;
 use crate::index::Batch;
 use crate::index::key::Key;
 
+/// Stands in the place of a pack for what is in none: an index that is made anew does not know of packs
+/// that are gone.
+const NO_PACK: u32 = u32::MAX;
+
 /// What cannot be read, as far as it was found.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Bad {
@@ -56,6 +60,22 @@ impl Log {
         let mut batch = Batch::default();
         batch.put(&key_of_bad(pack, &range));
         self.index.write(batch)
+    }
+
+    /// Remembers that something that an object is made of is in no pack.
+    ///
+    /// # Errors
+    /// As [`Log::mark_bad`].
+    pub(crate) fn mark_lost(&self) -> Result<(), StoreError> {
+        self.mark_bad(NO_PACK, 0..1)
+    }
+
+    /// After all objects were followed: everything that they are made of is in some pack.
+    ///
+    /// # Errors
+    /// As [`Log::set_bad`].
+    pub(crate) fn set_none_lost(&self) -> Result<(), StoreError> {
+        self.set_bad(NO_PACK, &[])
     }
 
     /// After all of a pack was read: what is bad in it is this, and nothing else.

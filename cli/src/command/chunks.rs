@@ -242,7 +242,11 @@ fn print_reindexed(found: &Reindexed, json: bool) -> Result<ExitCode, CommandErr
     if found.damages.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    Err(CommandError::no("a part of the packs cannot be read").hint("gdo chunks verify"))
+    Err(
+        CommandError::no("a part of what the store had cannot be read").hint(
+            "bring it from another node or a clone that has it: gdo chunks fetch --from URL|DIR",
+        ),
+    )
 }
 
 /// Bytes for people: exact, and in MiB once there are some.
