@@ -26,8 +26,8 @@ use crate::stage::Stage;
 
 /// Pushes that are served at once; more wait in the socket's queue.
 const CONNECTIONS_MAX: usize = 64;
-/// After so many bytes that were laid out the pusher hears how far it is.
-const TOLD_BYTES: u64 = 16 << 20;
+/// How often the pusher hears how far a long work is.
+const TOLD: Duration = Duration::from_secs(1);
 
 /// Listens on the hook socket until the process ends.
 ///
@@ -94,6 +94,19 @@ impl Audience {
     fn line(&mut self, text: impl Into<String>) {
         self.say(&Reply::line(text));
     }
+
+    /// Tells every now and then how many bytes of something are done.
+    fn paced(&mut self) -> impl FnMut(&str, u64, u64) {
+        let mut told = Instant::now();
+        move |what, done, total| {
+            if told.elapsed() >= TOLD {
+                told = Instant::now();
+                let (done, total) = (done >> 20, total >> 20);
+                let text = format!("gdo: {what}: {done} of {total} MiB");
+                self.say(&Reply::transient(text));
+            }
+        }
+    }
 }
 
 fn converse(stream: UnixStream, handle: &Handle) {
@@ -106,7 +119,7 @@ fn converse(stream: UnixStream, handle: &Handle) {
     let mut audience = Audience(Some(stream));
     match hook::from_line::<Request>(&line) {
         Ok(Request::PreReceive(request)) => {
-            let reply = match check(&request, handle) {
+            let reply = match check(&request, handle, &mut audience) {
                 Ok(()) => Reply::Accept {},
                 Err(lines) => Reply::Reject { lines },
             };
@@ -120,7 +133,11 @@ fn converse(stream: UnixStream, handle: &Handle) {
 }
 
 /// The cheap checks, on objects that are still in quarantine; refuses with lines for the pusher.
-fn check(request: &PreReceive, handle: &Handle) -> Result<(), Vec<String>> {
+fn check(
+    request: &PreReceive,
+    handle: &Handle,
+    audience: &mut Audience,
+) -> Result<(), Vec<String>> {
     for update in &request.updates {
         // Only these come to proc-receive; git would write any other ref by itself.
         if PushTarget::of(&update.reference) == PushTarget::Other
@@ -134,7 +151,7 @@ fn check(request: &PreReceive, handle: &Handle) -> Result<(), Vec<String>> {
             let _stage = Stage::begin("check in quarantine");
             tracing::debug!(tip = %update.new, dry_run = options.dry_run, "checking a push");
             handle
-                .read_proposal(update.new, quarantine)
+                .read_proposal(update.new, quarantine, &mut audience.paced())
                 .map_err(|refusal| refusal.lines())?;
         }
     }
@@ -192,7 +209,7 @@ fn take_one(
         Err((reason, lines)) => return refuse(audience, reason, lines),
     };
     let stage = Stage::begin("check again");
-    let read = handle.read_proposal(update.new, None);
+    let read = handle.read_proposal(update.new, None, &mut audience.paced());
     drop(stage);
     let proposal = match read {
         Ok(proposal) => proposal,
@@ -202,15 +219,7 @@ fn take_one(
         return refuse(audience, refusal.reason.clone(), refusal.lines());
     }
     if !options.dry_run {
-        let mut told = 0;
-        handle.lay_out(&proposal, &mut |done, total| {
-            if done - told >= TOLD_BYTES {
-                told = done;
-                let (done, total) = (done >> 20, total >> 20);
-                let text = format!("gdo: plain copies for clones by path: {done} of {total} MiB");
-                audience.say(&Reply::transient(text));
-            }
-        });
+        handle.lay_out(&proposal, &mut audience.paced());
     }
     let (news, mail) = channel();
     let wait = options.wait;

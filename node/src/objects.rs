@@ -33,7 +33,6 @@ use copies::Copies;
 use pins::Pins;
 use staging::Staging;
 
-pub use copies::CopyProgress;
 pub use keep::Collected;
 pub use staging::Room;
 pub use upload::Upload;
@@ -45,6 +44,9 @@ pub const STAGED_SECONDS_MAX: i64 = 24 * 3600;
 const NEW_SECONDS_MAX: i64 = 3600;
 /// How long an object that no proposal names stays at most, in seconds, until a collection takes it.
 pub const KEPT_SECONDS_MAX: i64 = STAGED_SECONDS_MAX + NEW_SECONDS_MAX;
+
+/// Is told what is being done, how many bytes of it are, and how many there are.
+pub type Tell<'a> = dyn FnMut(&str, u64, u64) + 'a;
 
 /// The large objects of a node; cheap to clone.
 #[derive(Clone)]

@@ -23,7 +23,7 @@ use crate::error::NodeError;
 use crate::helper::Helper;
 use crate::judge::{Judged, Judges};
 use crate::known::Known;
-use crate::objects::{CopyProgress, Objects};
+use crate::objects::{Objects, Tell};
 use crate::push::{Push, PushRefusal};
 use crate::soundness;
 use crate::space;
@@ -102,12 +102,13 @@ impl Handle {
         &self,
         tip: ObjectId,
         quarantine: Option<&Path>,
+        tell: &mut Tell<'_>,
     ) -> Result<Proposal, PushRefusal> {
         if space::check(self.ledger.dir()).is_err() {
             self.objects.give_up_copies();
         }
         let proposal = self.known.read_proposal(tip, quarantine)?;
-        self.objects.check(&proposal.delta, quarantine)?;
+        self.objects.check(&proposal.delta, quarantine, tell)?;
         if quarantine.is_none() {
             self.objects.name(&proposal.delta)?;
         }
@@ -123,9 +124,9 @@ impl Handle {
     }
 
     /// Lays out the large files of a proposal that is being taken for clones by path.
-    pub fn lay_out(&self, proposal: &Proposal, progress: &mut CopyProgress<'_>) {
+    pub fn lay_out(&self, proposal: &Proposal, tell: &mut Tell<'_>) {
         let main = self.known.refs().main();
-        self.objects.lay_out(&main, &proposal.delta, progress);
+        self.objects.lay_out(&main, &proposal.delta, tell);
     }
 
     /// Hands a proposal over; false if the node is stopping.

@@ -18,8 +18,8 @@ use gdo_core::path::RepoPath;
 use gdo_core::pointer::Pointer;
 use gdo_ledger::PointerFile;
 
-use super::Objects;
 use super::copies::{copy_of, is_cloned};
+use super::{Objects, Tell};
 use crate::error::ObjectsError;
 use crate::push::PushRefusal;
 
@@ -29,11 +29,17 @@ const NAMED_MAX: usize = 10;
 const READ_BYTES: usize = 256 << 10;
 
 impl Objects {
-    /// Checks the pointers that a delta brings; takes in what git-lfs has put into the repository.
+    /// Checks the pointers that a delta brings; takes in what git-lfs has put into the repository, and
+    /// tells how far it is.
     ///
     /// # Errors
     /// The file whose pointer is malformed or whose object is missing, with what to do.
-    pub fn check(&self, delta: &[Operation], quarantine: Option<&Path>) -> Result<(), PushRefusal> {
+    pub fn check(
+        &self,
+        delta: &[Operation],
+        quarantine: Option<&Path>,
+        tell: &mut Tell<'_>,
+    ) -> Result<(), PushRefusal> {
         let files = self
             .ledger()
             .pointers_in(delta, quarantine)
@@ -41,7 +47,9 @@ impl Objects {
         let mut missing = Vec::new();
         for PointerFile { path, pointer } in files {
             let pointer = pointer.map_err(|error| malformed(&path, &error))?;
-            match self.has(&pointer) {
+            let what = format!("taking {path}");
+            let tell = &mut |done| tell(&what, done, pointer.size);
+            match self.has(&pointer, tell) {
                 Ok(Held::Whole) => self.keep_or_remove(&path, &pointer),
                 Ok(Held::Nothing) => missing.push((path, pointer)),
                 Ok(Held::Other(bytes)) => return Err(of_other_size(&path, &pointer, bytes)),
@@ -70,7 +78,7 @@ impl Objects {
     }
 
     /// What is here of an object, looked for in the store and where git-lfs puts it.
-    fn has(&self, pointer: &Pointer) -> Result<Held, ObjectsError> {
+    fn has(&self, pointer: &Pointer, tell: &mut dyn FnMut(u64)) -> Result<Held, ObjectsError> {
         if let Some(found) = self.find_and_touch(&pointer.oid)? {
             if found.size != pointer.size {
                 return Ok(Held::Other(found.size));
@@ -80,7 +88,7 @@ impl Objects {
         let file = copy_of(self.ledger().dir(), &pointer.oid);
         match fs::symlink_metadata(&file) {
             Ok(about) if about.is_file() && about.len() == pointer.size => {
-                match self.take_file(&file, pointer) {
+                match self.take_file(&file, pointer, tell) {
                     // git-lfs looks at the size alone, and sends nothing while this lies there.
                     Err(ObjectsError::Store(StoreError::Mismatch { .. })) => {
                         let _ = fs::remove_file(&file);
@@ -102,7 +110,12 @@ impl Objects {
     }
 
     /// Takes a file of git-lfs into the store.
-    fn take_file(&self, file: &Path, pointer: &Pointer) -> Result<(), ObjectsError> {
+    fn take_file(
+        &self,
+        file: &Path,
+        pointer: &Pointer,
+        tell: &mut dyn FnMut(u64),
+    ) -> Result<(), ObjectsError> {
         let wrong = |source| ObjectsError::File {
             file: file.to_owned(),
             source,
@@ -115,6 +128,7 @@ impl Objects {
                 0 => break,
                 read => upload.write(&buffer[..read])?,
             }
+            tell(upload.taken());
         }
         upload.finish_as(pointer)?;
         tracing::debug!(oid = %pointer.oid, bytes = pointer.size, "took an object of a local push");

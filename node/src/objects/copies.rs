@@ -23,7 +23,7 @@ use gdo_core::pointer::Pointer;
 use nix::sys::statvfs::statvfs;
 use sha2::Digest as _;
 
-use super::Objects;
+use super::{Objects, Tell};
 use crate::error::ObjectsError;
 
 /// What `.lfsconfig` keeps out of clones: the images of dapps and others.
@@ -40,9 +40,6 @@ pub(super) struct Copies {
     /// What is needed and has no copy, as was found last.
     left_out: BTreeMap<Digest, u64>,
 }
-
-/// How many bytes of copies are written, of how many.
-pub type CopyProgress<'a> = dyn FnMut(u64, u64) + 'a;
 
 /// A plain file under the name of an object.
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +60,7 @@ impl Copies {
 impl Objects {
     /// Lays out what a proposal brings that is being taken, beside what the ref `main` names. What
     /// cannot be laid out is in the log and in the node's warnings.
-    pub fn lay_out(&self, main: &str, delta: &[Operation], progress: &mut CopyProgress<'_>) {
+    pub fn lay_out(&self, main: &str, delta: &[Operation], tell: &mut Tell<'_>) {
         let coming = self.ledger().pointers_in(delta, None);
         let laid_out = coming.map_err(ObjectsError::from).and_then(|files| {
             let cloned = files.into_iter().filter(|file| is_cloned(&file.path));
@@ -71,14 +68,14 @@ impl Objects {
             if coming.is_empty() {
                 return Ok(());
             }
-            self.arrange(main, &coming, progress)
+            self.arrange(main, &coming, tell)
         });
         warn_of(laid_out);
     }
 
     /// Lays out what the ref `main` names, and takes away what there is no room for.
     pub fn lay_out_main(&self, main: &str) {
-        warn_of(self.arrange(main, &[], &mut |_, _| {}));
+        warn_of(self.arrange(main, &[], &mut |_, _, _| {}));
     }
 
     /// What the operator should know of the copies.
@@ -156,7 +153,7 @@ impl Objects {
         &self,
         main: &str,
         coming: &[Pointer],
-        progress: &mut CopyProgress<'_>,
+        tell: &mut Tell<'_>,
     ) -> Result<(), ObjectsError> {
         let mut copies = self.copies();
         let present = scan(self.ledger().dir());
@@ -182,7 +179,7 @@ impl Objects {
         for pointer in missing {
             let written = self.write_copy(&pointer, &mut |bytes| {
                 done += bytes;
-                progress(done, total);
+                tell("plain copies for clones by path", done, total);
             });
             if !matches!(written, Ok(true)) {
                 copies.left_out.insert(pointer.oid, pointer.size);
