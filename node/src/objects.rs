@@ -59,7 +59,7 @@ struct Inner {
     store: Mutex<Option<Open>>,
     staging: Mutex<Staging>,
     pins: Pins,
-    copies: Mutex<Copies>,
+    copies: Copies,
 }
 
 /// The store while it is open.
@@ -96,7 +96,7 @@ impl Objects {
             store: Mutex::new(None),
             staging: Mutex::new(Staging::new(config.staging_bytes_max)),
             pins: Pins::new(dir.pins()),
-            copies: Mutex::new(Copies::new(config.chunks.plain_bytes_max)),
+            copies: Copies::new(config.chunks.plain_bytes_max),
         }))
     }
 

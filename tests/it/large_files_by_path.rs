@@ -193,6 +193,34 @@ fn a_file_of_another_content_in_the_place_of_an_object_is_no_hindrance() {
 }
 
 #[test]
+fn a_copy_stays_while_what_the_store_has_is_broken() {
+    let mut org = org();
+    let alice = org.clone("alice");
+    let content = push_version(&alice, BYTES);
+    let copy = copy_of(&org, &alice);
+    org.stop();
+    let packs = fs::read_dir(org.dir().join("chunks/packs")).expect("the store has packs");
+    let packs = packs.map(|entry| entry.expect("an entry").path());
+    let pack = packs.max().expect("a pack");
+    let mut bytes = fs::read(&pack).expect("readable");
+    // The large file came last.
+    let late = bytes.len() - BYTES / 2;
+    bytes[late] ^= 1;
+    fs::write(&pack, bytes).expect("ours");
+    let _ = org.gdo(&["chunks", "verify"]).refused();
+    set(&org, "chunks.plain_mib_max = 0");
+    org.start();
+    alice.run(&["remote", "set-url", "origin", org.url()]);
+    alice.pull();
+    // Nothing of it is the same, so that it mends nothing.
+    let other: Vec<u8> = content.iter().map(|byte| !byte).collect();
+    lfs::commit(&alice, "*.img", "disk.img", &other);
+    let _ = alice.propose(&[]).accepted();
+    assert!(!copy_of(&org, &alice).exists(), "nothing is to be laid out");
+    assert_eq!(fs::read(&copy).expect("it is all there is"), content);
+}
+
+#[test]
 fn copies_make_room_when_the_disk_is_short() {
     let temp = tempfile::tempdir().expect("a temporary directory");
     let disk = SmallDisk::mount(temp.path().join("disk"), 160);

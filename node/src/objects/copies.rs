@@ -5,14 +5,15 @@
 //! the disk allow; older ones stay while there is room. Nothing of the node reads them, and git-lfs
 //! hashes what it takes.
 //!
-//! **Invariants**: a copy is whole and durable before it has its name; one that goes is in the store;
-//! copies are the first to go when the disk is short, and no push fails for the want of one.
+//! **Invariants**: a copy is whole and durable before it has its name; one that goes is in the store, and
+//! sound there as far as is known; copies are the first to go when the disk is short, and no push fails
+//! for the want of one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use gdo_chunkstore::Progress;
@@ -33,12 +34,14 @@ const FREE_BYTES_MIN: u64 = 64 << 20;
 /// What is read of a file at once.
 const READ_BYTES: usize = 256 << 10;
 
-/// The copies of a node; held by whoever changes them.
+/// The copies of a node.
 #[derive(Debug)]
 pub(super) struct Copies {
     bytes_max: u64,
+    /// Held by whoever changes them, which may take long.
+    changing: Mutex<()>,
     /// What is needed and has no copy, as was found last.
-    left_out: BTreeMap<Digest, u64>,
+    left_out: Mutex<BTreeMap<Digest, u64>>,
 }
 
 /// A plain file under the name of an object.
@@ -52,8 +55,17 @@ impl Copies {
     pub(super) fn new(bytes_max: u64) -> Self {
         Self {
             bytes_max,
-            left_out: BTreeMap::new(),
+            changing: Mutex::new(()),
+            left_out: Mutex::default(),
         }
+    }
+
+    fn change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn left_out(&self) -> MutexGuard<'_, BTreeMap<Digest, u64>> {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,14 +93,15 @@ impl Objects {
     /// What the operator should know of the copies.
     #[must_use]
     pub fn copies_warning(&self) -> Option<String> {
-        let copies = self.copies();
-        if copies.bytes_max == 0 || copies.left_out.is_empty() {
+        let copies = &self.0.copies;
+        let left_out = copies.left_out();
+        if copies.bytes_max == 0 || left_out.is_empty() {
             return None;
         }
-        let bytes: u64 = copies.left_out.values().sum();
+        let bytes: u64 = left_out.values().sum();
         Some(format!(
             "large files of main without a plain copy: {} of {} MiB (chunks.plain_mib_max = {}, or the disk is short); clones by path need '-c lfs.url=URL/info/lfs'",
-            copies.left_out.len(),
+            left_out.len(),
             bytes.div_ceil(1 << 20),
             copies.bytes_max >> 20,
         ))
@@ -96,12 +109,12 @@ impl Objects {
 
     /// Takes all copies away that are in the store, to make room; says whether any was there.
     pub fn give_up_copies(&self) -> bool {
-        let copies = self.copies();
+        let changing = self.0.copies.change();
         let removed = scan(self.ledger().dir())
             .iter()
             .filter(|(oid, _)| self.remove_copy(oid).unwrap_or(false))
             .count();
-        drop(copies);
+        drop(changing);
         if removed > 0 {
             tracing::warn!(
                 removed,
@@ -117,7 +130,7 @@ impl Objects {
     /// # Errors
     /// The store fails.
     pub fn mend_copies(&self, progress: &mut dyn FnMut(Progress)) -> Result<u64, ObjectsError> {
-        let _copies = self.copies();
+        let _changing = self.0.copies.change();
         let all = scan(self.ledger().dir());
         let total_bytes = all.values().map(|copy| copy.size).sum();
         let (mut mended, mut done_bytes) = (0, 0);
@@ -131,21 +144,18 @@ impl Objects {
             let Some(pointer) = self.find(&oid)? else {
                 continue;
             };
-            let is_sound = present.size == pointer.size
-                && hash(&copy_of(self.ledger().dir(), &oid)).is_ok_and(|found| found == oid);
+            let file = copy_of(self.ledger().dir(), &oid);
+            let is_sound =
+                present.size == pointer.size && hash(&file).is_ok_and(|found| found == oid);
             if !is_sound {
                 tracing::warn!(%oid, "a plain copy was not what its name says");
-                self.remove_copy(&oid)?;
+                // git-lfs would take nothing else while it lies there.
+                let _ = fs::remove_file(&file);
                 warn_of(self.write_copy(&pointer, &mut |_| {}));
                 mended += 1;
             }
         }
         Ok(mended)
-    }
-
-    fn copies(&self) -> MutexGuard<'_, Copies> {
-        let copies = &self.0.copies;
-        copies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the copies that are needed, and as many of the others as the bound allows.
@@ -155,7 +165,8 @@ impl Objects {
         coming: &[Pointer],
         tell: &mut Tell<'_>,
     ) -> Result<(), ObjectsError> {
-        let mut copies = self.copies();
+        let copies = &self.0.copies;
+        let _changing = copies.change();
         let present = scan(self.ledger().dir());
         let mut needed = match copies.bytes_max {
             0 => BTreeMap::new(),
@@ -172,8 +183,8 @@ impl Objects {
             .filter(|(oid, size)| kept.contains(oid) && !is_there(oid, **size))
             .map(|(&oid, &size)| Pointer { oid, size })
             .collect();
-        copies.left_out = needed;
-        copies.left_out.retain(|oid, _| !kept.contains(oid));
+        needed.retain(|oid, _| !kept.contains(oid));
+        *copies.left_out() = needed;
         let total: u64 = missing.iter().map(|pointer| pointer.size).sum();
         let mut done = 0;
         for pointer in missing {
@@ -182,7 +193,7 @@ impl Objects {
                 tell("plain copies for clones by path", done, total);
             });
             if !matches!(written, Ok(true)) {
-                copies.left_out.insert(pointer.oid, pointer.size);
+                copies.left_out().insert(pointer.oid, pointer.size);
             }
             warn_of(written);
         }
@@ -245,9 +256,12 @@ impl Objects {
     }
 
     /// Removes a copy, unless it is all there is: one that git-lfs has just brought is not in the
-    /// store yet.
+    /// store yet, and what the store has may be broken.
     fn remove_copy(&self, oid: &Digest) -> Result<bool, ObjectsError> {
-        let is_stored = self.find(oid)?.is_some();
+        let is_stored = match self.existing()? {
+            Some(store) => store.is_sound(oid)?,
+            None => false,
+        };
         // It may belong to another user, or be gone.
         Ok(is_stored && fs::remove_file(copy_of(self.ledger().dir(), oid)).is_ok())
     }
