@@ -218,6 +218,10 @@ fn a_copy_stays_while_what_the_store_has_is_broken() {
     let _ = alice.propose(&[]).accepted();
     assert!(!copy_of(&org, &alice).exists(), "nothing is to be laid out");
     assert_eq!(fs::read(&copy).expect("it is all there is"), content);
+    org.gdo(&["chunks", "fetch"])
+        .accepted()
+        .shows("1 objects fetched");
+    let _ = org.gdo(&["chunks", "verify"]).accepted();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! git-lfs of a clone by path asks nobody: it reads the plain files of `ledger.git/lfs/objects/`. So the
 //! large files that `main` names lie there too, beside the store, as far as `chunks.plain_mib_max` and
-//! the disk allow; older ones stay while there is room. Nothing of the node reads them, and git-lfs
+//! the disk allow; older ones stay while there is room. The node counts on none of them, and git-lfs
 //! hashes what it takes.
 //!
 //! **Invariants**: a copy is whole and durable before it has its name; one that goes is in the store, and

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use gdo_core::id::Digest;
@@ -31,8 +32,8 @@ const READ_BYTES: usize = 256 << 10;
 /// Which objects, and where from.
 #[derive(Args, Debug)]
 pub struct Fetch {
-    /// http://HOST:PORT/LEDGER.git of another node, or the directory of a node or a clone [default in
-    /// a clone: its remote]
+    /// http://HOST:PORT/LEDGER.git of another node, or the directory of a node or a clone [default: the
+    /// remote of a clone, the plain copies of a node]
     #[arg(long, value_name = "URL|DIR")]
     from: Option<String>,
     /// Only these [default: all that the ledger points to; in a clone, all of the newest checkpoint]
@@ -66,9 +67,9 @@ impl Fetch {
         let giver = match (&self.from, source.place) {
             (Some(from), _) => lfs::at(from)?,
             (None, place @ Place::Clone(_)) => lfs::of(place)?,
-            (None, Place::Node(_)) => {
-                return Err(CommandError::usage("a node has no default to fetch from")
-                    .hint("name another node or a clone: --from http://HOST:PORT/LEDGER.git or --from DIR"));
+            // Its plain copies are all that a node has beside its store.
+            (None, Place::Node(node)) => {
+                Arc::new(ObjectDir::new(&node.ledger().join("lfs").join("objects")))
             }
         };
         let mut told = Told {
@@ -143,7 +144,8 @@ impl Fetched {
             return Ok(ExitCode::SUCCESS);
         }
         let message = format!("{} objects could not be fetched", self.failed.len());
-        Err(CommandError::no(message).hint("try another source with --from"))
+        Err(CommandError::no(message)
+            .hint("name another node or a clone: --from http://HOST:PORT/LEDGER.git or --from DIR"))
     }
 }
 
