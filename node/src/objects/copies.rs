@@ -228,7 +228,6 @@ impl Objects {
             return Ok(false);
         }
         let file = copy_of(repository, &pointer.oid);
-        // Whatever is left here by a kill goes with what git-lfs leaves.
         let part = repository.join("lfs/tmp").join(pointer.oid.to_string());
         let wrong = |source| ObjectsError::File {
             file: file.clone(),
@@ -238,7 +237,9 @@ impl Objects {
             fs::create_dir_all(dir).map_err(wrong)?;
         }
         let mut reader = self.store()?.read(&pointer.oid)?;
-        let mut to = File::create(&part).map_err(wrong)?;
+        // Whatever was left there is not written into: others may have put it there.
+        let _ = fs::remove_file(&part);
+        let mut to = File::create_new(&part).map_err(wrong)?;
         let mut piece = vec![0; READ_BYTES];
         loop {
             let read = reader
