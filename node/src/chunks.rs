@@ -84,6 +84,8 @@ pub struct Stat {
     pub stored_bytes: u64,
     /// The bytes of the index on the disk.
     pub index_bytes: u64,
+    /// The bytes of the plain copies for clones by path.
+    pub plain_bytes: u64,
     /// How many different chunks there are.
     pub chunks: u64,
     /// How many packs there are.
@@ -173,7 +175,7 @@ pub fn run(
     let store = objects.existing()?;
     Ok(match task {
         Task::Stat => Line::Stat(match store {
-            Some(store) => stat(&store, &mut progress)?,
+            Some(store) => stat(objects, &store, &mut progress)?,
             None => Stat::default(),
         }),
         Task::Verify => Line::Verified(verify(objects, store.as_ref(), &mut progress)?),
@@ -181,13 +183,18 @@ pub fn run(
     })
 }
 
-fn stat(store: &Store, progress: &mut dyn FnMut(Progress)) -> Result<Stat, ObjectsError> {
+fn stat(
+    objects: &Objects,
+    store: &Store,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Stat, ObjectsError> {
     let totals = store.totals()?;
     let mut stat = Stat {
         logical_bytes: totals.logical_bytes,
         unique_bytes: totals.unique_bytes,
         stored_bytes: totals.stored_bytes,
         index_bytes: totals.index_bytes,
+        plain_bytes: objects.plain_bytes(),
         chunks: totals.chunks,
         packs: totals.packs,
         objects: Vec::new(),

@@ -40,11 +40,18 @@ fn what_a_store_holds_is_the_same_with_and_without_a_daemon() {
     assert_eq!(stat["logical_bytes"], sum);
     let stored = stat["stored_bytes"].as_u64().expect("a number");
     assert!(stored > BYTES as u64, "noise cannot be compressed");
+    assert_eq!(stat["plain_bytes"], BYTES, "and nothing of .gdo");
     let seen = org.gdo(&["chunks", "stat", "--objects"]).accepted();
     seen.shows(&oid).shows("times less than logical");
     org.stop();
     let stopped = org.gdo(&["chunks", "stat", "--json"]).accepted().json();
-    for key in ["logical_bytes", "unique_bytes", "stored_bytes", "objects"] {
+    for key in [
+        "logical_bytes",
+        "unique_bytes",
+        "stored_bytes",
+        "plain_bytes",
+        "objects",
+    ] {
         assert_eq!(stopped[key], stat[key], "{key}");
     }
 }

@@ -165,6 +165,10 @@ fn print_stat(stat: &Stat, json: bool) -> Result<ExitCode, CommandError> {
         factor(stat.logical_bytes, stat.stored_bytes)
     ))?;
     output::line(&format!("index    {}", bytes(stat.index_bytes)))?;
+    output::line(&format!(
+        "plain    {}  in copies for clones by path",
+        bytes(stat.plain_bytes)
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

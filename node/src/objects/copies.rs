@@ -90,6 +90,12 @@ impl Objects {
         warn_of(self.arrange(main, &[], &mut |_, _, _| {}));
     }
 
+    /// The bytes of all copies.
+    #[must_use]
+    pub fn plain_bytes(&self) -> u64 {
+        bytes_of(&scan(self.ledger().dir()))
+    }
+
     /// What the operator should know of the copies.
     #[must_use]
     pub fn copies_warning(&self) -> Option<String> {
@@ -132,7 +138,7 @@ impl Objects {
     pub fn mend_copies(&self, progress: &mut dyn FnMut(Progress)) -> Result<u64, ObjectsError> {
         let _changing = self.0.copies.change();
         let all = scan(self.ledger().dir());
-        let total_bytes = all.values().map(|copy| copy.size).sum();
+        let total_bytes = bytes_of(&all);
         let (mut mended, mut done_bytes) = (0, 0);
         for (oid, present) in all {
             progress(Progress {
@@ -310,6 +316,10 @@ fn scan(repository: &Path) -> BTreeMap<Digest, Present> {
         }
     });
     present
+}
+
+fn bytes_of(copies: &BTreeMap<Digest, Present>) -> u64 {
+    copies.values().map(|copy| copy.size).sum()
 }
 
 /// The object under whose name a file stands.
