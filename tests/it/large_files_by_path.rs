@@ -225,6 +225,31 @@ fn a_copy_stays_while_what_the_store_has_is_broken() {
 }
 
 #[test]
+fn a_kill_while_a_copy_is_written_leaves_none_that_is_not_whole() {
+    let mut org = org();
+    let alice = org.clone("alice");
+    let content = noise(64 << 20);
+    lfs::commit(&alice, "*.img", "disk.img", &content);
+    let copy = copy_of(&org, &alice);
+    let part = org
+        .ledger()
+        .join("lfs/tmp")
+        .join(lfs::oid(&alice, "disk.img"));
+    let mut push = alice.start_push(&[]);
+    while !part.exists() && push.try_wait().expect("it was started").is_none() {
+        std::thread::yield_now();
+    }
+    org.kill();
+    let _ = push.wait();
+    assert!(!copy.exists() || fs::read(&copy).expect("readable") == content);
+    org.start();
+    alice.run(&["remote", "set-url", "origin", org.url()]);
+    let _ = alice.propose(&[]).accepted();
+    assert_eq!(lfs::read(&by_path(&org, "other"), "disk.img"), content);
+    org.check();
+}
+
+#[test]
 fn copies_make_room_when_the_disk_is_short() {
     let temp = tempfile::tempdir().expect("a temporary directory");
     let disk = SmallDisk::mount(temp.path().join("disk"), 160);
