@@ -250,4 +250,29 @@ mod tests {
         let expected = BTreeSet::from([pointer(b"two")]);
         assert_eq!(ledger.pointers_of(&tree).expect("listed"), expected);
     }
+
+    #[test]
+    fn pointers_outside_of_a_folder_are_those_of_all_others() {
+        let temp = tempfile::tempdir().expect("temporary directory");
+        let ledger = Ledger::create(&temp.path().join("l.git"), ObjectFormat::Sha256).expect("new");
+        let file = |path: &str, content: &[u8]| {
+            adding(
+                &ledger,
+                path,
+                Mode::File,
+                pointer(content).to_text().as_bytes(),
+            )
+        };
+        let delta = [
+            file(".gdo/images/a/layer", b"image"),
+            file(".gdo/images/a/shared", b"shared"),
+            file("a.img", b"root"),
+            file("deep/down/b.img", b"deep"),
+            file("deep/shared.img", b"shared"),
+        ];
+        let tree = ledger.apply(&ledger.empty_tree(), &delta).expect("applied");
+        let expected = [&b"root"[..], b"deep", b"shared"].map(pointer);
+        let found = ledger.pointers_outside(&tree, ".gdo").expect("listed");
+        assert_eq!(found, BTreeSet::from(expected));
+    }
 }

@@ -262,6 +262,10 @@ mod tests {
                 "chunks.index_mib_max",
             ),
             ("name = \"hub\"\nchunks.profile = \"best\"\n", "profile"),
+            (
+                "name = \"hub\"\nchunks.plain_mib_max = 2000000000\n",
+                "chunks.plain_mib_max",
+            ),
         ];
         for (text, expected) in cases {
             let error = Config::parse(text).expect_err(expected);

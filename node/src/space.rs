@@ -10,17 +10,24 @@ use crate::push::PushRefusal;
 /// What must be free: a block, a checkpoint and their refs and logs take far less.
 const FREE_BYTES_MIN: u64 = 4 << 20;
 
+/// What is free on the file system that holds `dir`, in bytes.
+///
+/// # Errors
+/// The system does not tell.
+pub fn free_bytes(dir: &Path) -> nix::Result<u64> {
+    let found = nix::sys::statvfs::statvfs(dir)?;
+    Ok(found
+        .blocks_available()
+        .saturating_mul(found.fragment_size()))
+}
+
 /// Refuses if the file system that holds `dir` is all but full.
 ///
 /// # Errors
 /// How much is free, and what was expected.
 pub fn check(dir: &Path) -> Result<(), PushRefusal> {
-    match nix::sys::statvfs::statvfs(dir) {
-        Ok(found) => check_free(
-            found
-                .blocks_available()
-                .saturating_mul(found.fragment_size()),
-        ),
+    match free_bytes(dir) {
+        Ok(free) => check_free(free),
         Err(error) => {
             tracing::warn!(%error, "it cannot be told how full the disk is");
             Ok(())

@@ -18,7 +18,7 @@ use gdo_core::path::RepoPath;
 use gdo_core::pointer::Pointer;
 use gdo_ledger::PointerFile;
 
-use super::copies::{copy_of, is_cloned};
+use super::copies::{is_cloned, place_of_copies};
 use super::{Objects, Tell};
 use crate::error::ObjectsError;
 use crate::push::PushRefusal;
@@ -50,7 +50,7 @@ impl Objects {
             let what = format!("taking {path}");
             let tell = &mut |done| tell(&what, done, pointer.size);
             match self.has(&pointer, tell) {
-                Ok(Held::Whole) => self.keep_or_remove(&path, &pointer),
+                Ok(Held::Whole) => self.remove_unwanted(&path, &pointer),
                 Ok(Held::Nothing) => missing.push((path, pointer)),
                 Ok(Held::Other(bytes)) => return Err(of_other_size(&path, &pointer, bytes)),
                 Err(error) => return Err(unreadable(&error)),
@@ -85,27 +85,27 @@ impl Objects {
             }
             return Ok(Held::Whole);
         }
-        let file = copy_of(self.ledger().dir(), &pointer.oid);
-        match fs::symlink_metadata(&file) {
-            Ok(about) if about.is_file() && about.len() == pointer.size => {
-                match self.take_file(&file, pointer, tell) {
-                    // git-lfs looks at the size alone, and sends nothing while this lies there.
-                    Err(ObjectsError::Store(StoreError::Mismatch { .. })) => {
-                        let _ = fs::remove_file(&file);
-                        Ok(Held::Nothing)
-                    }
-                    taken => taken.map(|()| Held::Whole),
-                }
+        let place = place_of_copies(self.ledger().dir());
+        if !place.contains(pointer) {
+            return Ok(Held::Nothing);
+        }
+        let file = place.path(&pointer.oid);
+        match self.take_file(&file, pointer, tell) {
+            // git-lfs looks at the size alone, and sends nothing while this lies there.
+            Err(ObjectsError::Store(StoreError::Mismatch { .. })) => {
+                let _ = fs::remove_file(&file);
+                Ok(Held::Nothing)
             }
-            _ => Ok(Held::Nothing),
+            taken => taken.map(|()| Held::Whole),
         }
     }
 
     /// Removes a file of git-lfs that no clone wants.
-    fn keep_or_remove(&self, path: &RepoPath, pointer: &Pointer) {
+    fn remove_unwanted(&self, path: &RepoPath, pointer: &Pointer) {
         if !is_cloned(path) {
-            // What cannot be removed goes when it is in the way.
-            let _ = fs::remove_file(copy_of(self.ledger().dir(), &pointer.oid));
+            // What cannot be removed goes with what nobody asked for.
+            let file = place_of_copies(self.ledger().dir()).path(&pointer.oid);
+            let _ = fs::remove_file(file);
         }
     }
 

@@ -10,9 +10,9 @@
 //! for the want of one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -21,11 +21,12 @@ use gdo_core::delta::Operation;
 use gdo_core::id::Digest;
 use gdo_core::path::RepoPath;
 use gdo_core::pointer::Pointer;
-use nix::sys::statvfs::statvfs;
-use sha2::Digest as _;
+use gdo_runtime::error::ImageError;
+use gdo_runtime::image::ObjectDir;
 
 use super::{Objects, Tell};
 use crate::error::ObjectsError;
+use crate::space::free_bytes;
 
 /// What `.lfsconfig` keeps out of clones: the images of dapps and others.
 const LEFT_OUT: &str = ".gdo";
@@ -137,6 +138,7 @@ impl Objects {
     /// The store fails.
     pub fn mend_copies(&self, progress: &mut dyn FnMut(Progress)) -> Result<u64, ObjectsError> {
         let _changing = self.0.copies.change();
+        let place = place_of_copies(self.ledger().dir());
         let all = scan(self.ledger().dir());
         let total_bytes = bytes_of(&all);
         let (mut mended, mut done_bytes) = (0, 0);
@@ -150,13 +152,11 @@ impl Objects {
             let Some(pointer) = self.find(&oid)? else {
                 continue;
             };
-            let file = copy_of(self.ledger().dir(), &oid);
-            let is_sound =
-                present.size == pointer.size && hash(&file).is_ok_and(|found| found == oid);
-            if !is_sound {
+            // What cannot be read is as good as broken.
+            if place.held(&oid).ok().flatten() != Some(pointer) {
                 tracing::warn!(%oid, "a plain copy was not what its name says");
                 // git-lfs would take nothing else while it lies there.
-                let _ = fs::remove_file(&file);
+                let _ = fs::remove_file(place.path(&oid));
                 warn_of(self.write_copy(&pointer, &mut |_| {}));
                 mended += 1;
             }
@@ -230,22 +230,16 @@ impl Objects {
         wrote: &mut dyn FnMut(u64),
     ) -> Result<bool, ObjectsError> {
         let repository = self.ledger().dir();
-        if free_bytes(repository) < pointer.size.saturating_add(FREE_BYTES_MIN) {
+        // Where the system does not tell, it is tried.
+        let free = free_bytes(repository).unwrap_or(u64::MAX);
+        if free < pointer.size.saturating_add(FREE_BYTES_MIN) {
             return Ok(false);
         }
-        let file = copy_of(repository, &pointer.oid);
-        let part = repository.join("lfs/tmp").join(pointer.oid.to_string());
-        let wrong = |source| ObjectsError::File {
-            file: file.clone(),
-            source,
-        };
-        for dir in [&file, &part].map(|path| path.parent().unwrap_or(repository)) {
-            fs::create_dir_all(dir).map_err(wrong)?;
-        }
         let mut reader = self.store()?.read(&pointer.oid)?;
-        // Whatever was left there is not written into: others may have put it there.
-        let _ = fs::remove_file(&part);
-        let mut to = File::create_new(&part).map_err(wrong)?;
+        let failed = |error: ImageError| ObjectsError::Write {
+            source: io::Error::other(error),
+        };
+        let mut copy = place_of_copies(repository).create().map_err(failed)?;
         let mut piece = vec![0; READ_BYTES];
         loop {
             let read = reader
@@ -254,11 +248,11 @@ impl Objects {
             if read == 0 {
                 break;
             }
-            to.write_all(&piece[..read]).map_err(wrong)?;
+            copy.write_all(&piece[..read])
+                .map_err(|source| ObjectsError::Write { source })?;
             wrote(read as u64);
         }
-        to.sync_all().map_err(wrong)?;
-        fs::rename(&part, &file).map_err(wrong)?;
+        copy.finish().map_err(failed)?;
         Ok(true)
     }
 
@@ -270,7 +264,8 @@ impl Objects {
             None => false,
         };
         // It may belong to another user, or be gone.
-        Ok(is_stored && fs::remove_file(copy_of(self.ledger().dir(), oid)).is_ok())
+        let file = place_of_copies(self.ledger().dir()).path(oid);
+        Ok(is_stored && fs::remove_file(file).is_ok())
     }
 }
 
@@ -279,11 +274,9 @@ pub(super) fn is_cloned(path: &RepoPath) -> bool {
     !path.is_within(LEFT_OUT)
 }
 
-/// Where git-lfs puts and seeks an object when the remote is a directory.
-pub(super) fn copy_of(repository: &Path, oid: &Digest) -> PathBuf {
-    let hex = oid.to_string();
-    let dir = repository.join("lfs").join("objects");
-    dir.join(&hex[..2]).join(&hex[2..4]).join(hex)
+/// Where git-lfs puts and seeks objects when the remote is a directory.
+pub(super) fn place_of_copies(repository: &Path) -> ObjectDir {
+    ObjectDir::new(&repository.join("lfs").join("objects"))
 }
 
 /// Removes what git-lfs has put into a repository before `oldest` if `is_left` says that nobody asked
@@ -325,7 +318,7 @@ fn bytes_of(copies: &BTreeMap<Digest, Present>) -> u64 {
 /// The object under whose name a file stands.
 fn oid_of(repository: &Path, path: &Path) -> Option<Digest> {
     let oid = path.file_name()?.to_str()?.parse().ok()?;
-    (copy_of(repository, &oid) == path).then_some(oid)
+    (place_of_copies(repository).path(&oid) == path).then_some(oid)
 }
 
 fn each_file(dir: &Path, found: &mut dyn FnMut(&Path, &fs::Metadata)) {
@@ -363,29 +356,6 @@ fn choose(
         }
     }
     kept
-}
-
-fn hash(file: &Path) -> io::Result<Digest> {
-    let mut file = File::open(file)?;
-    let mut sha256 = sha2::Sha256::new();
-    let mut piece = vec![0; READ_BYTES];
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => return Ok(Digest::from_bytes(sha256.finalize().into())),
-            Ok(read) => sha256.update(&piece[..read]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn free_bytes(dir: &Path) -> u64 {
-    match statvfs(dir) {
-        Ok(found) => found
-            .blocks_available()
-            .saturating_mul(found.fragment_size()),
-        Err(_) => 0,
-    }
 }
 
 fn warn_of<T>(done: Result<T, ObjectsError>) {
@@ -458,7 +428,7 @@ mod tests {
             fs::create_dir_all(path.parent().expect("it has one")).expect("ours");
             fs::write(path, "x").expect("ours");
         };
-        write(&copy_of(temp.path(), &oid));
+        write(&place_of_copies(temp.path()).path(&oid));
         write(
             &temp
                 .path()

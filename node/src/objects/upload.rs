@@ -10,11 +10,11 @@ use std::io::{self, Write as _};
 
 use gdo_chunkstore::{Ingest, Ingested, StoreError};
 use gdo_core::pointer::Pointer;
-use nix::sys::statvfs::statvfs;
 
 use super::Objects;
 use crate::clock::wall_seconds;
 use crate::error::ObjectsError;
+use crate::space::free_bytes;
 
 /// What uploads leave free: a node that cannot write stops, and objects are no reason to.
 const FREE_BYTES_MIN: u64 = 12 << 20;
@@ -124,12 +124,9 @@ pub(super) fn check_disk(objects: &Objects) -> Result<(), ObjectsError> {
 
 fn check_free(objects: &Objects) -> Result<(), ObjectsError> {
     // Before the first object there is no store yet.
-    let found = statvfs(objects.dir()).or_else(|_| statvfs(objects.ledger().dir()));
-    match found {
-        Ok(found) => {
-            let free = found
-                .blocks_available()
-                .saturating_mul(found.fragment_size());
+    let free = free_bytes(objects.dir()).or_else(|_| free_bytes(objects.ledger().dir()));
+    match free {
+        Ok(free) => {
             if free < FREE_BYTES_MIN {
                 return Err(ObjectsError::DiskFull {
                     free_mib: free >> 20,

@@ -7,8 +7,9 @@
 //! **Invariants**: a file in an [`ObjectDir`] is whole and was synced to disk before it got the
 //! name of its digest.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use gdo_core::id::Digest;
@@ -18,8 +19,8 @@ use tempfile::NamedTempFile;
 
 use crate::error::ImageError;
 
-/// What is written at once.
-const WRITE_BYTES: usize = 256 << 10;
+/// What is read or written at once.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// Something that has the bytes of layers.
 pub trait LayerSource {
@@ -76,6 +77,30 @@ impl ObjectDir {
         found.is_ok_and(|meta| meta.is_file() && meta.len() == pointer.size)
     }
 
+    /// What the file under an object's name holds, which is read to its end; `None` if there is none.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub fn held(&self, oid: &Digest) -> io::Result<Option<Pointer>> {
+        let mut file = match File::open(self.path(oid)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut hash = Sha256::new();
+        let (mut size, mut piece) = (0, vec![0; PIECE_BYTES]);
+        loop {
+            let read = file.read(&mut piece)?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&piece[..read]);
+            size += read as u64;
+        }
+        let oid = Digest::from_bytes(hash.finalize().into());
+        Ok(Some(Pointer { oid, size }))
+    }
+
     /// Begins to write an object; dropped, it leaves nothing.
     ///
     /// # Errors
@@ -84,12 +109,14 @@ impl ObjectDir {
         fs::create_dir_all(&self.root).map_err(ImageError::io("make", &self.root))?;
         let file = tempfile::Builder::new()
             .prefix("incoming-")
+            // As git-lfs makes them: the umask takes away.
+            .permissions(Permissions::from_mode(0o666))
             .tempfile_in(&self.root)
             .map_err(ImageError::io("make a file in", &self.root))?;
         Ok(NewObject {
             objects: self.clone(),
             // Archives are written header by header.
-            file: BufWriter::with_capacity(WRITE_BYTES, file),
+            file: BufWriter::with_capacity(PIECE_BYTES, file),
             hash: Sha256::new(),
             size: 0,
         })
@@ -178,7 +205,7 @@ impl NewObject {
 
 #[cfg(test)]
 mod tests {
-    use super::{LayerSource as _, ObjectDir};
+    use super::{Digest, LayerSource as _, ObjectDir};
     use std::io::Read as _;
 
     #[test]
@@ -191,6 +218,8 @@ mod tests {
         assert_eq!(objects.path(&pointer.oid), place);
         assert_eq!(std::fs::read(place).expect("it is there"), b"abc");
         assert!(objects.contains(&pointer));
+        let held = |oid| objects.held(oid).expect("it can be read");
+        assert_eq!(held(&pointer.oid), Some(pointer));
         let again = objects
             .store(&mut &b"abc"[..])
             .expect("it is there already");
@@ -199,6 +228,9 @@ mod tests {
         let open = objects.open(&pointer).expect("it can be read");
         let read = open.expect("it is there").read_to_string(&mut text);
         assert_eq!((read.ok(), text.as_str()), (Some(3), "abc"));
+        std::fs::write(objects.path(&pointer.oid), b"abd").expect("ours");
+        assert_ne!(held(&pointer.oid), Some(pointer), "another content");
+        assert_eq!(held(&Digest::of(b"abd")), None);
         drop(objects.create().expect("a file can be made"));
         let left = std::fs::read_dir(dir.path().join("objects"))
             .expect("list")
